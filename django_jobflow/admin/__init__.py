@@ -1,0 +1,24 @@
+"""The operator's desk in Django's admin.
+
+It registers itself where the admin is installed. To change a page, unregister its model and
+register a subclass of the class here.
+"""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.contrib import admin
+
+from django_jobflow.admin.failed import FailedJobAdmin
+from django_jobflow.admin.jobs import JobRecordAdmin
+from django_jobflow.admin.succeeded import SucceededJobAdmin
+from django_jobflow.admin.workers import WorkerAdmin
+from django_jobflow.models import FailedJob, JobRecord, SucceededJob, Worker
+
+if apps.is_installed("django.contrib.admin"):
+    admin.site.register(JobRecord, JobRecordAdmin)
+    admin.site.register(FailedJob, FailedJobAdmin)
+    admin.site.register(SucceededJob, SucceededJobAdmin)
+    admin.site.register(Worker, WorkerAdmin)
+
+__all__ = ["FailedJobAdmin", "JobRecordAdmin", "SucceededJobAdmin", "WorkerAdmin"]

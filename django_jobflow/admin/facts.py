@@ -1,0 +1,124 @@
+"""What the page of a job shows of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from django_jobflow.admin import cells, timeline
+from django_jobflow.admin.readable import pretty, pretty_members
+from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models.records import JobFacts
+
+OPTIONAL = ("partition", "queue_key", "execution_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label and what stands beside it: text, or HTML from a template."""
+
+    label: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt, from an entry of ``errors``."""
+
+    number: Any
+    at: datetime | None
+    worker: str
+    kind: str
+    message: str
+    traceback: str
+
+    @property
+    def short_kind(self) -> str:
+        """The name of the exception's class."""
+        return cells.short_kind(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A titled piece of text that keeps its lines."""
+
+    title: str
+    text: str
+
+
+def facts(job: JobFacts) -> list[Fact]:
+    """Return the short facts of *job*, without those that it does not have."""
+    shown = [*_facts(job), *_moments(job)]
+    return [fact for fact in shown if fact.value not in (None, "")]
+
+
+def _facts(job: JobFacts) -> Iterator[Fact]:
+    yield _field(job, "queue")
+    yield _field(job, "priority")
+    yield Fact(_("Attempts"), cells.attempts(job))
+    limit = _("none") if job.timeout is None else cells.length(job.timeout)
+    yield Fact(_("Time limit"), limit)
+    for name in OPTIONAL:
+        yield _field(job, name)
+    yield Fact(_("Tags"), ", ".join(map(str, job.tags)))
+    yield _field(job, "reserved_by")
+    if job.progress is not None and not isinstance(job, SucceededJob):
+        yield Fact(_("Progress"), f"{job.progress} % {job.progress_message}".strip())
+
+
+def _moments(job: JobFacts) -> Iterator[Fact]:
+    yield Fact(_("Enqueued"), cells.full(job.created_at))
+    if isinstance(job, SucceededJob):
+        ran = cells.between(job.started_at, job.succeeded_at)
+        waited = timeline.waited(job)
+        yield Fact(_("Waited"), None if waited is None else cells.length(waited))
+        yield Fact(_("Ran for"), ran)
+        yield Fact(_("Succeeded"), cells.full(job.succeeded_at))
+    elif isinstance(job, JobRecord):
+        yield Fact(_("Next run"), cells.next_run(job))
+        yield Fact(_("Lease ends"), cells.full(job.expires))
+        yield Fact(_("Pointless after"), cells.full(job.expires_at))
+        yield Fact(_("Ended"), cells.full(job.finished_at))
+
+
+def attempts(job: JobFacts) -> list[Attempt]:
+    """Return the failed attempts of *job*, the latest first."""
+    return [_attempt(entry) for entry in reversed(job.errors)]
+
+
+def codes(job: JobFacts) -> list[Code]:
+    """Return the arguments, the result and the meta data of *job* as readable text."""
+    found = []
+    if job.args:
+        found.append(Code(_("Positional arguments"), pretty(job.args)))
+    if job.kwargs or not job.args:
+        text = pretty_members(job.kwargs) if job.kwargs else _("none")
+        found.append(Code(_("Arguments"), text))
+    if isinstance(job, SucceededJob):
+        found.append(Code(_("Result"), pretty(job.result)))
+    if job.meta:
+        found.append(Code(_("Meta"), pretty_members(job.meta)))
+    return found
+
+
+def _attempt(entry: Any) -> Attempt:
+    kind, message = cells.error_of(entry)
+    known = entry if isinstance(entry, dict) else {}
+    return Attempt(
+        number=known.get("number", "?"),
+        at=timeline.error_moment(entry),
+        worker=str(known.get("worker") or ""),
+        kind=kind,
+        message=message,
+        traceback=str(known.get("traceback") or ""),
+    )
+
+
+def _field(job: JobFacts, name: str) -> Fact:
+    label = str(capfirst(job._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
+    return Fact(label, getattr(job, name))

@@ -1,0 +1,124 @@
+"""What the lists and pages of all jobs share, whether live or succeeded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobflow.admin import cells, facts, timeline, verbs
+from django_jobflow.admin.actions import delete_selected
+from django_jobflow.admin.base import ReadOnlyAdmin
+from django_jobflow.declare import registry
+from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models.records import JobFacts
+from django_jobflow.operate import Done
+
+LARGE = ("args", "kwargs", "meta", "tags")  # not read for a list
+LARGEST_ID = 2**63 - 1
+
+
+class JobAdmin(ReadOnlyAdmin):
+    """A list of jobs, and a page for each."""
+
+    actions: Sequence[Any] = (delete_selected,)
+    search_help_text = gettext_lazy("The number of a job, or a part of its name.")
+
+    def with_list_columns(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return rows.defer(*LARGE)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Find by number alone, along the primary key, or by a part of the name."""
+        term = search_term.strip()
+        if not term.isdecimal():
+            return super().get_search_results(request, queryset, term)
+        number = int(term) if len(term) <= len(str(LARGEST_ID)) else LARGEST_ID + 1
+        found = queryset.filter(pk=number) if number <= LARGEST_ID else queryset.none()
+        return found, False
+
+    def deleted_messages(self, done: Done) -> list[verbs.Message]:
+        """Return what to say of deleted rows."""
+        return list(verbs.deleted(done))
+
+    # Columns
+
+    @admin.display(description=gettext_lazy("job"))
+    def job_name(self, job: JobFacts) -> SafeString:
+        return cells.name(job)
+
+    @admin.display(description=gettext_lazy("attempts"))
+    def attempts(self, job: JobFacts) -> str:
+        return cells.attempts(job)
+
+    @admin.display(description=gettext_lazy("age"))
+    def age(self, job: JobFacts) -> SafeString | None:
+        return cells.moment(job.created_at, cells.age(job.created_at))
+
+    @admin.display(description=gettext_lazy("last error"))
+    def last_error(self, job: JobFacts) -> SafeString | None:
+        return cells.last_error(job)
+
+    # Pages
+
+    def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return {
+            "title": row.name,
+            "subtitle": _("Job %(id)s") % {"id": row.pk},
+            "badge": self.page_badge(row),
+            "is_known": registry.find(row.name) is not None,
+            "facts": facts.facts(row),
+            "timeline": timeline.timeline(row),
+            "codes": facts.codes(row),
+            "attempts": facts.attempts(row),
+            "delete_url": self.delete_url(request, row),
+            "list_url": self.list_url(),
+        }
+
+    def page_badge(self, row: Any) -> SafeString:
+        """Return the state that the page shows."""
+        raise NotImplementedError
+
+    def delete_url(self, request: HttpRequest, row: Any) -> str | None:
+        """Return where *row* can be deleted, if the user may."""
+        if not self.has_delete_permission(request, row):
+            return None
+        return self._address(self.model, "delete", row.pk)
+
+    def elsewhere(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the page of a job that has moved on: retried, or succeeded.
+
+        Database:
+            One statement for each place where it may be.
+        """
+        for model in (JobRecord, SucceededJob):
+            if model is self.model or not object_id.isdecimal():
+                continue
+            if self.may_view(request, model) and self._is_in(model, int(object_id), request):
+                return HttpResponseRedirect(self.page_url(model, object_id))
+        return super().elsewhere(request, object_id)
+
+    def _is_in(self, model: type[models.Model], pk: int, request: HttpRequest) -> bool:
+        model_admin: Any = self.admin_site.get_model_admin(model)
+        return bool(model_admin.get_queryset(request).filter(pk=pk).exists())
+
+    # Deleting
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name *objs*; nothing refers to a job, so nothing is looked for."""
+        return [str(each) for each in objs], {self.opts.verbose_name_plural: len(objs)}, set(), []
+
+    def delete_rows(self, rows: models.QuerySet[Any]) -> Done:
+        """Delete *rows* as far as they may be."""
+        raise NotImplementedError
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        super().response_delete(request, obj_display, obj_id)
+        return HttpResponseRedirect(self.list_url())  # Django leads who may not edit to the index

@@ -1,0 +1,83 @@
+"""The jobs that have succeeded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.db.models.functions import Cast, Left
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobflow import operate
+from django_jobflow.admin import cells, timeline
+from django_jobflow.admin.filters import JobFilter, QueueFilter
+from django_jobflow.admin.reading import LARGE, JobAdmin
+from django_jobflow.models import SucceededJob
+from django_jobflow.operate import Done
+
+RESULT_SHOWN = 60  # characters of a result in a list
+RESULT_READ = 400  # and what is read for them, since JSON may escape a letter with six
+
+
+class SucceededJobAdmin(JobAdmin):
+    """Jobs that have succeeded, the latest first, as long as they are kept."""
+
+    list_display = (
+        "id",
+        "job_name",
+        "queue",
+        "succeeded",
+        "waited",
+        "ran_for",
+        "attempts",
+        "result_start",
+    )
+    list_filter = (QueueFilter, JobFilter)
+    date_hierarchy = "succeeded_at"
+    hierarchy_order = "succeeded_at"
+    ordering = ("-succeeded_at", "-id")
+
+    def with_list_columns(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Return *rows* without what is large: a result may take a megabyte."""
+        start = Left(Cast("result", models.TextField()), RESULT_READ)
+        light: models.QuerySet[Any] = rows.defer(*LARGE, "result", "errors").annotate(start=start)
+        return light
+
+    def page_badge(self, row: Any) -> SafeString:
+        return cells.badge_of("succeeded", _("Succeeded"))
+
+    def delete_rows(self, rows: models.QuerySet[Any]) -> Done:
+        return operate.delete_succeeded_many(rows)
+
+    def delete_model(self, request: HttpRequest, obj: SucceededJob) -> None:
+        self.delete_rows(self.get_queryset(request).filter(pk=obj.pk))
+
+    @admin.display(description=gettext_lazy("succeeded"))
+    def succeeded(self, job: SucceededJob) -> SafeString | None:
+        return cells.moment(job.succeeded_at)
+
+    @admin.display(description=gettext_lazy("waited"))
+    def waited(self, job: SucceededJob) -> str | None:
+        span = timeline.waited(job)
+        return None if span is None else cells.length(span)
+
+    @admin.display(description=gettext_lazy("ran for"))
+    def ran_for(self, job: SucceededJob) -> str | None:
+        return cells.between(job.started_at, job.succeeded_at)
+
+    @admin.display(description=gettext_lazy("result"))
+    def result_start(self, job: Any) -> str | None:
+        return None if job.start is None else Truncator(_readable(job.start)).chars(RESULT_SHOWN)
+
+
+def _readable(start: str) -> str:
+    try:
+        return json.dumps(json.loads(start), ensure_ascii=False)
+    except ValueError:  # cut off in the middle
+        return start

@@ -1,0 +1,113 @@
+"""What happened to a job and when, with the waits and the lengths in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from django_jobflow.admin import cells
+from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models.records import JobFacts
+from django_jobflow.states import HELD, UNFINISHED, JobState
+
+DUE_APART = timedelta(seconds=1)  # due so soon after the enqueue is due at once
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened or is to happen.
+
+    Attributes:
+        kind: A word for the style sheet.
+        label: What happened.
+        detail: Who or what else; may be empty.
+        gap: How long it is to the next one, and what for; empty when that is at once.
+    """
+
+    at: datetime
+    kind: str
+    label: str
+    detail: str = ""
+    gap: str = ""
+
+
+def timeline(job: JobFacts) -> list[Event]:
+    """Return the events of *job*, the earliest first."""
+    events = sorted(_events(job), key=lambda event: event.at)
+    gaps = [*(_gap(before, after) for before, after in pairwise(events)), ""]
+    now = timezone.now()
+    return [
+        replace(event, gap=gap, kind="ahead" if event.at > now else event.kind)
+        for event, gap in zip(events, gaps, strict=True)
+    ]
+
+
+def waited(job: JobFacts) -> timedelta | None:
+    """Return how long the job, once due, waited for its last attempt to start."""
+    return None if job.started_at is None else job.started_at - job.available_at
+
+
+def _events(job: JobFacts) -> Iterator[Event]:
+    yield Event(job.created_at, "enqueued", _("Enqueued"))
+    for entry in job.errors:
+        yield from _failure(entry)
+    if job.available_at - job.created_at >= DUE_APART:
+        yield Event(job.available_at, "due", _("Due"))
+    if job.reserved_at:
+        yield Event(job.reserved_at, "reserved", _("Reserved"), job.reserved_by or "")
+    if job.started_at:
+        yield Event(job.started_at, "started", _("Started"))
+    if isinstance(job, SucceededJob):
+        yield Event(job.succeeded_at, "succeeded", _("Succeeded"))
+    elif isinstance(job, JobRecord):
+        yield from _of_record(job)
+
+
+def _of_record(record: JobRecord) -> Iterator[Event]:
+    if record.cancel_requested_at:
+        yield Event(record.cancel_requested_at, "asked", _("Asked to stop"))
+    if record.finished_at and record.state == JobState.FAILED:
+        yield Event(record.finished_at, "failed", _("Failed for good"))
+    elif record.finished_at:
+        yield Event(record.finished_at, "cancelled", _("Cancelled"))
+    if record.state in HELD and record.expires:
+        yield Event(record.expires, "expires", _("Lease ends"), _("unless it is renewed"))
+    if record.expires_at and record.state in UNFINISHED:
+        yield Event(record.expires_at, "pointless", _("Pointless to start after this"))
+
+
+def _failure(entry: Any) -> Iterator[Event]:
+    at = error_moment(entry)
+    if at is not None:
+        kind, _message = cells.error_of(entry)
+        label = _("Attempt %(number)s failed") % {"number": entry.get("number", "?")}
+        yield Event(at, "attempt-failed", label, cells.short_kind(kind))
+
+
+def error_moment(entry: Any) -> datetime | None:
+    """Return when an attempt ended, as a moment that compares with those of the row."""
+    try:
+        at = datetime.fromisoformat(entry["at"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if timezone.is_naive(timezone.now()):  # without USE_TZ, rows have the local time
+        return timezone.make_naive(at) if timezone.is_aware(at) else at
+    return at if timezone.is_aware(at) else at.replace(tzinfo=UTC)
+
+
+def _gap(before: Event, after: Event) -> str:
+    span = after.at - before.at
+    if span < timedelta(milliseconds=1):
+        return ""
+    text = _("%(length)s later")
+    if before.kind == "started" and after.kind in {"attempt-failed", "succeeded", "failed"}:
+        text = _("ran for %(length)s")
+    elif after.kind in {"reserved", "started"}:
+        text = _("waited %(length)s")
+    return text % {"length": cells.length(span)}

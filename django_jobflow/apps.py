@@ -1,0 +1,18 @@
+"""The app's place in a project."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class JobflowConfig(AppConfig):
+    name = "django_jobflow"
+    label = "jobflow"
+    verbose_name = _("Background jobs")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django_jobflow import checks
+
+        checks.register_all()
+        autodiscover_modules("jobs")

@@ -1,0 +1,102 @@
+"""Binding of a call to the signature of ``perform``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
+
+from django_jobflow.arguments.refusal import SHOWN_LENGTH
+from django_jobflow.exceptions import ArgumentError
+
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a signature decides most calls, without ``Signature.bind``.
+
+    Attributes:
+        positional: Names that may be given by position, in order.
+        named: Names that may be given by keyword.
+        required: Names that have no default.
+    """
+
+    positional: tuple[str, ...]
+    named: frozenset[str]
+    required: frozenset[str]
+
+    @classmethod
+    def of(cls, signature: inspect.Signature) -> Shape:
+        parameters = signature.parameters.values()
+        return cls(
+            positional=tuple(p.name for p in parameters if p.kind in POSITIONAL),
+            named=frozenset(p.name for p in parameters if p.kind in NAMED),
+            required=frozenset(
+                p.name
+                for p in parameters
+                if p.default is Parameter.empty and p.kind in {*POSITIONAL, *NAMED}
+            ),
+        )
+
+    def fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Tell whether the call is certainly right; a False decides nothing."""
+        taken = self.positional[: len(args)]
+        return (
+            len(taken) == len(args)
+            and self.named.issuperset(kwargs)
+            and not self.required.difference(taken, kwargs)
+            and (not taken or kwargs.keys().isdisjoint(taken))
+        )
+
+
+# By id, since hashing a signature costs more than binding to it. The signature is kept with
+# its shape, so that its id cannot pass to another one.
+SHAPES: dict[int, tuple[inspect.Signature, Shape]] = {}
+MAX_SHAPES = 10_000
+
+
+def bind(
+    name: str,
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments as they were given, after a check that they fit.
+
+    Defaults are not filled in: a job that waits runs with the defaults of the code that
+    runs it.
+
+    Args:
+        name: The job's name, for the error.
+        signature: That of ``perform``, without ``self``. Pass the same object each time.
+
+    Raises:
+        ArgumentError: The call does not fit; a TypeError, as from a direct call.
+    """
+    if not shape_of(signature).fits(args, kwargs):
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"{name}: {error}. Expected {brief(signature)}.") from None
+    return list(args), dict(kwargs)
+
+
+def shape_of(signature: inspect.Signature) -> Shape:
+    """Return the shape of *signature*, worked out at its first call."""
+    known = SHAPES.get(id(signature))
+    if known is None:
+        if len(SHAPES) >= MAX_SHAPES:  # a caller that makes a signature for each call
+            SHAPES.clear()
+        known = SHAPES[id(signature)] = (signature, Shape.of(signature))
+    return known[1]
+
+
+def brief(signature: inspect.Signature) -> str:
+    """Return the text of *signature* without annotations, and not too long."""
+    parameters = [p.replace(annotation=Parameter.empty) for p in signature.parameters.values()]
+    text = str(inspect.Signature(parameters))
+    return text if len(text) <= 2 * SHOWN_LENGTH else f"{text[: 2 * SHOWN_LENGTH - 4]}...)"

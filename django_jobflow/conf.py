@@ -1,0 +1,257 @@
+"""The settings of the project's ``JOBFLOW`` dict, as one frozen value.
+
+Nothing else in the package reads Django's settings for its own options. Precedence: argument
+of the call, then the job's class, then ``JOBFLOW``, then the default written here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from django_jobflow.exceptions import JobflowError, checked_delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """What ``JOBFLOW["QUEUES"]`` says about one queue.
+
+    Attributes:
+        concurrency: Jobs of this queue that one worker process executes at a time. None
+            means as many as it has slots.
+    """
+
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """``JOBFLOW``, checked and with its defaults. Durations are given as timedelta or seconds.
+
+    Attributes:
+        DATABASE: Alias of the database that holds the jobs.
+        QUEUES: Queue name to its settings. When it names any, a job on another queue is
+            warned about. Empty means that any name will do.
+        DEFAULTS: Options for every job that does not set them itself.
+        LEASE: A running job whose worker has not renewed it for so long is rescued.
+        HEARTBEAT: Pause between two renewals. None means LEASE / 4.
+        RESERVATION_TIMEOUT: A reserved job that was not started for so long is available
+            again.
+        POLL_INTERVAL: Longest pause between two looks at the table when nothing wakes the
+            worker.
+        SWEEP_INTERVAL: Pause between two searches for rows whose lease has lapsed.
+        SHUTDOWN_TIMEOUT: What running jobs get to end after SIGTERM, before they are given
+            back.
+        TIMEOUT_GRACE: What a body that does not react to its time limit gets before it is
+            given up.
+        RETAIN_SUCCEEDED: How long succeeded jobs are kept. None keeps them for ever, 0 keeps
+            none.
+        RETAIN_FAILED: How long failed and cancelled jobs are kept. None keeps them for ever.
+        MAX_ARGUMENTS_SIZE: Bytes of JSON that the arguments of one job may take.
+        MAX_RESULT_SIZE: Bytes of JSON that one result may take.
+    """
+
+    DATABASE: str = "default"
+    QUEUES: Mapping[str, QueueSettings] = field(default_factory=dict)
+    DEFAULTS: Mapping[str, Any] = field(default_factory=dict)
+    LEASE: timedelta = timedelta(seconds=60)
+    HEARTBEAT: timedelta | None = None
+    RESERVATION_TIMEOUT: timedelta = timedelta(seconds=60)
+    POLL_INTERVAL: timedelta = timedelta(seconds=1)
+    SWEEP_INTERVAL: timedelta = timedelta(seconds=5)
+    SHUTDOWN_TIMEOUT: timedelta = timedelta(seconds=25)
+    TIMEOUT_GRACE: timedelta = timedelta(seconds=5)
+    RETAIN_SUCCEEDED: timedelta | None = timedelta(days=7)
+    RETAIN_FAILED: timedelta | None = None
+    MAX_ARGUMENTS_SIZE: int = 1024 * 1024
+    MAX_RESULT_SIZE: int = 1024 * 1024
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """The pause between two renewals, with its default applied."""
+        return self.LEASE / 4 if self.HEARTBEAT is None else self.HEARTBEAT
+
+
+class _Mistake(Exception):
+    """What a value should have been."""
+
+
+def _duration(*, zero: bool, none: bool = False) -> Callable[[Any], timedelta | None]:
+    expected = f"a timedelta or seconds, {'from' if zero else 'above'} 0 to 100 years"
+
+    def read(value: Any) -> timedelta | None:
+        if value is None and none:
+            return None
+        try:
+            duration = checked_delay("", value)
+        except JobflowError:
+            duration = None
+        if duration is None or not (zero or duration):
+            raise _Mistake(f"{expected}{', or None' if none else ''}")
+        return duration
+
+    return read
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _Mistake("a whole number of bytes, at least 1")
+    return value
+
+
+def _alias(value: Any) -> str:
+    if value not in database_aliases():
+        raise _Mistake(f"one of the aliases in DATABASES {database_aliases()}")
+    return value  # type: ignore[no-any-return]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise _Mistake("a dict of job options")
+    return dict(value)
+
+
+def _queues(value: Any) -> Mapping[str, QueueSettings]:
+    if not isinstance(value, Mapping):
+        raise _Mistake("a dict of queue names, each with a dict of its settings")
+    return {name: _queue(name, options) for name, options in value.items()}
+
+
+def _queue(name: Any, options: Any) -> QueueSettings:
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise _Mistake("a dict of queue names, each with a dict of its settings")
+    if set(options) - {"concurrency"}:
+        raise _Mistake(f"queue {name!r} to have no setting but 'concurrency'")
+    concurrency = options.get("concurrency")
+    if concurrency is not None and (
+        isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
+    ):
+        raise _Mistake(f"the concurrency of queue {name!r} to be a whole number from 1, or None")
+    return QueueSettings(concurrency=concurrency)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "DATABASE": _alias,
+    "QUEUES": _queues,
+    "DEFAULTS": _mapping,
+    "LEASE": _duration(zero=False),
+    "HEARTBEAT": _duration(zero=False, none=True),
+    "RESERVATION_TIMEOUT": _duration(zero=False),
+    "POLL_INTERVAL": _duration(zero=False),
+    "SWEEP_INTERVAL": _duration(zero=False),
+    "SHUTDOWN_TIMEOUT": _duration(zero=True),
+    "TIMEOUT_GRACE": _duration(zero=True),
+    "RETAIN_SUCCEEDED": _duration(zero=True, none=True),
+    "RETAIN_FAILED": _duration(zero=True, none=True),
+    "MAX_ARGUMENTS_SIZE": _size,
+    "MAX_RESULT_SIZE": _size,
+}
+
+NAMES = tuple(each.name for each in fields(Settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in ``JOBFLOW``: its kind, and a sentence for the person who made it."""
+
+    kind: str  # "unknown", "value" or "lease"
+    message: str
+    hint: str
+
+
+def problems(raw: Any) -> list[Problem]:
+    """Return every mistake in *raw*, the value of the ``JOBFLOW`` setting."""
+    if not isinstance(raw, Mapping):
+        return [_not_a_dict(raw)]
+    found = [_unknown(key) for key in raw if key not in _READERS]
+    values: dict[str, Any] = {}
+    for key in raw.keys() & _READERS.keys():
+        try:
+            values[key] = _READERS[key](raw[key])
+        except _Mistake as mistake:
+            found.append(_wrong(key, str(mistake), raw[key]))
+    settings = Settings(**values)
+    if settings.heartbeat > settings.LEASE / 2:
+        found.append(_short_lease(settings))
+    return sorted(found, key=lambda problem: problem.message)
+
+
+def nearest(word: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return `` Did you mean 'x'?`` for the *known* word nearest to *word*, or nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _not_a_dict(raw: Any) -> Problem:
+    return Problem(
+        "value", f"JOBFLOW: expected a dict, got {raw!r}.", "Set JOBFLOW = {} or remove it."
+    )
+
+
+def _unknown(key: Any) -> Problem:
+    return Problem(
+        "unknown",
+        f"JOBFLOW[{key!r}] is not a setting.{nearest(key, NAMES)}",
+        f"The settings are {', '.join(NAMES)}.",
+    )
+
+
+def _wrong(key: str, expected: str, value: Any) -> Problem:
+    return Problem(
+        "value",
+        f"JOBFLOW[{key!r}]: expected {expected}, got {value!r}.",
+        f"Correct JOBFLOW[{key!r}] or remove it to have the default.",
+    )
+
+
+def _short_lease(settings: Settings) -> Problem:
+    return Problem(
+        "lease",
+        f"JOBFLOW['LEASE']: expected at least twice JOBFLOW['HEARTBEAT'] "
+        f"({settings.heartbeat}), got {settings.LEASE}.",
+        "Lengthen LEASE, or leave HEARTBEAT out: it is LEASE / 4 then.",
+    )
+
+
+def raw_settings() -> Any:
+    """Return the project's ``JOBFLOW`` as it stands."""
+    return getattr(django_settings, "JOBFLOW", {})
+
+
+@cache
+def current() -> Settings:
+    """Return the settings in force.
+
+    Raises:
+        ImproperlyConfigured: ``JOBFLOW`` has mistakes; the message lists them all.
+    """
+    raw = raw_settings()
+    if found := problems(raw):
+        raise ImproperlyConfigured(" ".join(problem.message for problem in found))
+    return Settings(**{key: _READERS[key](value) for key, value in raw.items()})
+
+
+def database_aliases() -> list[str]:
+    """Return the aliases in the project's ``DATABASES``, in order."""
+    return sorted(django_settings.DATABASES)
+
+
+def has_time_zones() -> bool:
+    """Say whether the project's moments are aware."""
+    return bool(django_settings.USE_TZ)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting in {"JOBFLOW", "DATABASES"}:
+        current.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="django_jobflow.conf")

@@ -1,0 +1,219 @@
+"""Declaring jobs: the ``Job`` class and the ``@job`` decorator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django_jobflow import conf
+from django_jobflow.declare import registry
+from django_jobflow.declare.context import DETACHED, JobContext
+from django_jobflow.declare.options import (
+    NAMES,
+    OWN_ONLY,
+    SHARED_NAMES,
+    Definition,
+    define,
+    read_defaults,
+    read_option,
+    read_options,
+    refuse_unknown,
+)
+from django_jobflow.exceptions import InvalidJob
+
+if TYPE_CHECKING:
+    from django_jobflow.enqueue import Enqueuer
+    from django_jobflow.models import JobRecord
+
+KEYS = ("queue_key", "execution_key")
+"""The methods that give a record its keys."""
+
+
+class Job:
+    """A declared job: subclass it in an app's ``jobs.py`` and write ``perform``.
+
+    Options are class attributes; ``Definition`` says what each means. They are checked when
+    the class is created. ``abstract = True`` makes a base whose options are inherited and
+    that is not registered itself.
+    """
+
+    context: JobContext = DETACHED
+    abstract: ClassVar[bool] = True
+
+    _name: ClassVar[str]
+    _own: ClassVar[dict[str, Any]] = {}
+    _signature: ClassVar[inspect.Signature]
+    _is_async: ClassVar[bool] = False
+    _defined: ClassVar[tuple[conf.Settings, Definition] | None] = None
+
+    if TYPE_CHECKING:
+        # The body. Left out at run time so that a class without one is noticed.
+        perform: ClassVar[Callable[..., Any]]
+
+    def queue_key(self, *args: Any, **kwargs: Any) -> str | None:
+        """Return a key that at most one unfinished record may hold; None for no key.
+
+        Called with the arguments of the job when it is enqueued.
+        """
+        return None
+
+    def execution_key(self, *args: Any, **kwargs: Any) -> str | None:
+        """Return a key that at most one running record may hold; None for no key.
+
+        Called with the arguments of the job when it is enqueued.
+        """
+        return None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        place = f"{cls.__module__}.{cls.__qualname__}"
+        _refuse_near_misses(cls, place)
+        for key in KEYS:
+            refuse_unusable_key(place, key, inspect.getattr_static(cls, key))
+        own = {name: vars(cls)[name] for name in NAMES if name in vars(cls)}
+        cls._own = _inherited(cls) | read_options(place, own)
+        cls._defined = None
+        if cls._own.get("abstract", False):
+            return
+        cls._name = cls._own.get("name") or read_option(place, "name", place)
+        cls._signature, cls._is_async = _inspect_perform(cls, place)
+        _refuse_async_transaction(cls, place)
+        registry.register(cls, cls._name, cls._own.get("aliases", ()))
+
+    @classmethod
+    def definition(cls) -> Definition:
+        """Return the job's options, those of ``JOBFLOW["DEFAULTS"]`` and the built-in ones.
+
+        Raises:
+            InvalidJob: The class is abstract, or ``JOBFLOW["DEFAULTS"]`` is wrong.
+        """
+        settings = conf.current()
+        if cls._defined is None or cls._defined[0] is not settings:
+            if cls._own.get("abstract", cls is Job):
+                raise InvalidJob(f"{cls.__qualname__} is abstract, so it has no definition.")
+            defaults = read_defaults(settings.DEFAULTS)
+            definition = define(cls._name, cls._own, defaults, settings.RETAIN_SUCCEEDED)
+            cls._defined = settings, definition
+        return cls._defined[1]
+
+    @classmethod
+    def run(cls, context: JobContext, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the body with *context*; needs no database. A coroutine is returned as such."""
+        job = cls()
+        job.context = context
+        return job.perform(*args, **kwargs)
+
+    @classmethod
+    def enqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
+        """Store a call of this job in the caller's transaction, and return its record.
+
+        Raises:
+            TypeError: ``perform`` does not take these arguments.
+            ArgumentError: An argument cannot be stored.
+            DuplicateJob: The queue key is held and ``on_duplicate`` is "raise".
+
+        Database:
+            One INSERT. A held queue key costs two statements more.
+        """
+        return cls.using().enqueue(*args, **kwargs)
+
+    @classmethod
+    async def aenqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
+        """Do what ``enqueue`` does, from async code."""
+        return await cls.using().aenqueue(*args, **kwargs)
+
+    @classmethod
+    def enqueue_many(cls, calls: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Store many calls, each a mapping of keyword arguments; return the records' ids.
+
+        All of them are stored or none.
+
+        Database:
+            One INSERT for each 1,000 calls, in one transaction. Calls with a queue key cost
+            one each.
+        """
+        return cls.using().enqueue_many(calls)
+
+    @classmethod
+    def using(cls, **options: Any) -> Enqueuer:
+        """Return this job with other options for the enqueues made through it.
+
+        Args:
+            options: ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime), and
+                ``queue``, ``priority``, ``max_attempts``, ``timeout``, ``queue_key``,
+                ``execution_key``, ``partition``, ``tags``, ``meta``, ``expires_at``,
+                ``database``.
+
+        Raises:
+            InvalidJob: An option is unknown or has a wrong value.
+        """
+        from django_jobflow.enqueue import Enqueuer
+
+        return Enqueuer(cls, options)
+
+
+def _inherited(cls: type[Job]) -> dict[str, Any]:
+    """Return the options that *cls* takes over from its bases, mixins included."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[1:]):
+        if issubclass(base, Job):
+            options = {k: v for k, v in base._own.items() if k in vars(base)}
+        else:
+            place = f"{base.__module__}.{base.__qualname__}"
+            shared = {k: v for k, v in vars(base).items() if k in SHARED_NAMES}
+            options = read_options(place, shared)
+        found |= {k: v for k, v in options.items() if k not in OWN_ONLY}
+    return found
+
+
+def _refuse_near_misses(cls: type, place: str) -> None:
+    """Refuse a plain attribute whose name looks like a mistyped option."""
+    for name, value in vars(cls).items():
+        if name.startswith("_") or name in {*NAMES, *KEYS, "context", "perform"}:
+            continue
+        if isinstance(value, type) or hasattr(value, "__get__"):
+            continue  # methods and the like; a back-off strategy is none of these
+        if conf.nearest(name, NAMES, cutoff=0.75):
+            refuse_unknown(place, [name])
+
+
+def _inspect_perform(cls: type[Job], place: str) -> tuple[inspect.Signature, bool]:
+    perform = inspect.getattr_static(cls, "perform", None)
+    if not inspect.isfunction(perform):
+        raise InvalidJob(
+            f"{place}: expected a method perform(self, ...), got {perform!r}. "
+            "Write one, or set abstract = True on a base."
+        )
+    refuse_generator(place, perform)
+    signature = inspect.signature(perform)
+    parameters = list(signature.parameters.values())
+    if not parameters or parameters[0].kind not in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    ):
+        raise InvalidJob(f"{place}: expected perform(self, ...), got perform{signature}.")
+    return signature.replace(parameters=parameters[1:]), inspect.iscoroutinefunction(perform)
+
+
+def refuse_generator(place: str, body: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+        raise InvalidJob(f"{place}: expected {body.__name__} to return, got a generator function.")
+
+
+def refuse_unusable_key(place: str, option: str, value: Any) -> None:
+    """Refuse what cannot compute a key: the key itself, or a coroutine function."""
+    function = inspect.unwrap(getattr(value, "__func__", value))
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise InvalidJob(
+            f"{place}: expected {option} to be a plain callable of the job's arguments, "
+            f"got {value!r}."
+        )
+
+
+def _refuse_async_transaction(cls: type[Job], place: str) -> None:
+    if cls._is_async and cls._own.get("transactional"):
+        raise InvalidJob(
+            f"{place}: expected transactional to be False for an async perform, "
+            f"got {cls._own['transactional']!r}. A transaction needs a plain def."
+        )

@@ -1,0 +1,77 @@
+"""The declared jobs by name; nothing that is not registered here is ever executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django_jobflow.conf import nearest
+from django_jobflow.exceptions import InvalidJob, UnknownJob
+
+if TYPE_CHECKING:
+    from django_jobflow.declare.job import Job
+
+_jobs: dict[str, type[Job]] = {}
+_by_any_name: dict[str, type[Job]] = {}
+
+
+def register(job: type[Job], name: str, aliases: tuple[str, ...]) -> None:
+    """Make *job* known under *name* and its *aliases*.
+
+    A class that is declared again at the same place, as a reloaded module does, replaces
+    the former one.
+
+    Raises:
+        InvalidJob: Another job has one of the names; nothing was registered.
+    """
+    for each in (name, *aliases):
+        holder = _by_any_name.get(each)
+        if holder is not None and _place(holder) != _place(job):
+            raise InvalidJob(
+                f"{_place(job)}: the name {each!r} is taken by {_place(holder)}. "
+                "Set another name on one of them."
+            )
+    _jobs[name] = job
+    _by_any_name.update(dict.fromkeys((name, *aliases), job))
+
+
+def find(name: str) -> type[Job] | None:
+    """Return the job of this name or former name, or None."""
+    return _by_any_name.get(name)
+
+
+def get(name: str) -> type[Job]:
+    """Return the job of this name or former name.
+
+    Raises:
+        UnknownJob: Nothing is registered under it.
+    """
+    job = _by_any_name.get(name)
+    if job is None:
+        raise UnknownJob(
+            f"No job is registered under {name!r}.{nearest(name, _by_any_name)} "
+            "Jobs are declared in the jobs.py of an installed app."
+        )
+    return job
+
+
+def all_jobs() -> list[type[Job]]:
+    """Return every declared job, by name."""
+    return [_jobs[name] for name in sorted(_jobs)]
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Forget on exit what was declared inside; for tests that declare jobs."""
+    before = dict(_jobs), dict(_by_any_name)
+    try:
+        yield
+    finally:
+        for registered, former in zip((_jobs, _by_any_name), before, strict=True):
+            registered.clear()
+            registered.update(former)
+
+
+def _place(job: type[Job]) -> str:
+    return f"{job.__module__}.{job.__qualname__}"

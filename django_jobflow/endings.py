@@ -1,0 +1,198 @@
+"""What an outcome means for the row: pure decisions, nothing is written here."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from functools import singledispatch
+from typing import Any
+
+from django_jobflow import conf
+from django_jobflow.attempts import Ending, Reservation
+from django_jobflow.backoff import delay_after
+from django_jobflow.declare import registry
+from django_jobflow.declare.options import Definition
+from django_jobflow.exceptions import UnknownJob
+from django_jobflow.outcomes import (
+    Cancelled,
+    Discarded,
+    ErrorInfo,
+    Failed,
+    Outcome,
+    Released,
+    Snoozed,
+    Succeeded,
+)
+from django_jobflow.states import JobState
+
+logger = logging.getLogger("django_jobflow.settle")
+
+UNKNOWN_PAUSE = timedelta(minutes=1)  # a record whose code is unknown is put back for so long
+UNKNOWN_LIMIT = timedelta(minutes=10)  # and fails after so long: a rolling deploy is over then
+TRACEBACKS = 50  # attempts of one record whose tracebacks are kept
+UNKNOWN_SINCE = "jobflow.unknown_since"  # the key in meta that remembers the first time
+
+
+def decide(reservation: Reservation, outcome: Outcome) -> Ending:
+    """Return what settling *reservation* with *outcome* is to write."""
+    return _decide(outcome, reservation)
+
+
+def unknown_job(reservation: Reservation, now: datetime) -> Ending:
+    """Return what becomes of a RESERVED record whose job is not registered here.
+
+    A newer worker may know it: it is put back for a minute, for ten minutes at most.
+    """
+    since = reservation.meta.get(UNKNOWN_SINCE)
+    first = datetime.fromisoformat(since) if since else now
+    if reservation.available_at > first + UNKNOWN_LIMIT + 2 * UNKNOWN_PAUSE:
+        first = now  # made due anew long after that: somebody retried it, or it was snoozed
+    if now - first >= UNKNOWN_LIMIT:
+        return _refused(reservation)
+    return Ending(
+        reservation=reservation,
+        origin=JobState.RESERVED,
+        state=JobState.SCHEDULED,
+        attempt=reservation.attempt,
+        delay=UNKNOWN_PAUSE,
+        meta={**reservation.meta, UNKNOWN_SINCE: first.isoformat()},
+        event="job_postponed",
+    )
+
+
+def expired(reservation: Reservation) -> Ending:
+    """Return the end of a RESERVED record that its ``expires_at`` has made pointless."""
+    message = f"Not started by {reservation.expires_at}, when it became pointless."
+    error = ErrorInfo("django_jobflow.exceptions.Discard", message)
+    return _refusal(reservation, error)
+
+
+def lost_error(number: int, worker: str | None) -> dict[str, Any]:
+    """Return the entry of an attempt whose worker died."""
+    message = f"Worker {worker} stopped renewing its lease."
+    info = ErrorInfo("django_jobflow.exceptions.WorkerLost", message)
+    return _entry(info, number, worker)
+
+
+@singledispatch
+def _decide(outcome: Any, reservation: Reservation) -> Ending:
+    raise TypeError(f"{reservation.name}: expected an outcome, got {outcome!r}.")
+
+
+@_decide.register
+def _(outcome: Succeeded, reservation: Reservation) -> Ending:
+    definition = _definition(reservation)
+    retain = conf.current().RETAIN_SUCCEEDED if definition is None else definition.retain_succeeded
+    return Ending(
+        reservation=reservation,
+        state=None,
+        attempt=reservation.attempt,
+        result=outcome.result,
+        keep=retain != timedelta(0),
+        event="job_succeeded",
+    )
+
+
+@_decide.register
+def _(outcome: Failed, reservation: Reservation) -> Ending:
+    error = _entry(outcome.error, reservation.attempt, reservation.worker)
+    if reservation.attempt >= reservation.max_attempts:
+        return _ended(reservation, JobState.FAILED, error, "job_failed")
+    return Ending(
+        reservation=reservation,
+        state=JobState.RETRY,
+        attempt=reservation.attempt,
+        delay=outcome.delay if outcome.delay is not None else _delay(reservation),
+        error=error,
+        event="job_retried",
+    )
+
+
+@_decide.register
+def _(outcome: Discarded, reservation: Reservation) -> Ending:
+    error = _entry(outcome.error, reservation.attempt, reservation.worker)
+    return _ended(reservation, JobState.FAILED, error, "job_failed")
+
+
+@_decide.register
+def _(outcome: Cancelled, reservation: Reservation) -> Ending:
+    error = _entry(outcome.error, reservation.attempt, reservation.worker)
+    return _ended(reservation, JobState.CANCELLED, error, "job_cancelled")
+
+
+@_decide.register
+def _(outcome: Snoozed, reservation: Reservation) -> Ending:
+    return Ending(
+        reservation=reservation,
+        state=JobState.SCHEDULED,
+        attempt=reservation.attempt - 1,
+        delay=outcome.delay,
+        event="job_snoozed",
+    )
+
+
+@_decide.register
+def _(outcome: Released, reservation: Reservation) -> Ending:
+    return Ending(
+        reservation=reservation,
+        state=JobState.AVAILABLE,
+        attempt=reservation.attempt - 1,
+        event="job_released",
+    )
+
+
+def _ended(reservation: Reservation, state: JobState, error: dict[str, Any], event: str) -> Ending:
+    return Ending(
+        reservation=reservation,
+        state=state,
+        attempt=reservation.attempt,
+        error=error,
+        event=event,
+    )
+
+
+def _refusal(reservation: Reservation, error: ErrorInfo) -> Ending:
+    ending = _ended(
+        reservation,
+        JobState.FAILED,
+        _entry(error, reservation.attempt, reservation.worker),
+        "job_failed",
+    )
+    ending.origin = JobState.RESERVED
+    return ending
+
+
+def _refused(reservation: Reservation) -> Ending:
+    error = UnknownJob(
+        f"No job is registered under {reservation.name!r} in any worker that tried it "
+        f"for {UNKNOWN_LIMIT}."
+    )
+    return _refusal(reservation, ErrorInfo.of(error))
+
+
+def _entry(error: ErrorInfo, number: int, worker: str | None) -> dict[str, Any]:
+    return {
+        "number": number,
+        "worker": worker,
+        "exception": error.exception,
+        "message": error.message,
+        # A row that is written again with each attempt must not grow for ever.
+        "traceback": error.traceback if number <= TRACEBACKS else "",
+    }
+
+
+def _definition(reservation: Reservation) -> Definition | None:
+    job = registry.find(reservation.name)
+    return job.definition() if job else None
+
+
+def _delay(reservation: Reservation) -> timedelta:
+    definition = _definition(reservation)
+    if definition is None:
+        return timedelta(seconds=1)
+    try:
+        return delay_after(definition.backoff, reservation.attempt, name=reservation.name)
+    except Exception:
+        # A wrong callable must not keep the failure itself from being recorded.
+        logger.exception("backoff_failed name=%s", reservation.name)
+        return definition.base_delay

@@ -1,0 +1,133 @@
+"""The verbs of one record: the same statements, and an exception where the fence says no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django_jobflow import conf, signals
+from django_jobflow.arguments import encode_result
+from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
+from django_jobflow.declare import registry
+from django_jobflow.endings import decide
+from django_jobflow.engines.operating import Operating
+from django_jobflow.engines.reserving import Reserving
+from django_jobflow.engines.settling import Settling
+from django_jobflow.exceptions import (
+    NotCancellable,
+    NotRetryable,
+    ReservationLost,
+    checked_delay,
+)
+from django_jobflow.models import JobRecord
+from django_jobflow.outcomes import ErrorInfo, Failed, Outcome, Released, Succeeded
+from django_jobflow.states import JobState
+
+
+class RecordVerbs(Reserving, Settling, Operating):
+    """What ``JobRecord`` and its queryset pass on."""
+
+    def reserve_records(
+        self,
+        *,
+        limit: int,
+        worker: str,
+        queues: Sequence[str] | None,
+        timeout: float | timedelta | None,
+        now: datetime | None,
+    ) -> list[JobRecord]:
+        settings = conf.current()
+        with self.transaction():
+            found = self.reserve(
+                limit=limit,
+                worker=worker,
+                queues=queues,
+                timeout=settings.RESERVATION_TIMEOUT
+                if timeout is None
+                else checked_delay("reserve", timeout, "timeout"),
+                now=now,
+            )
+            records = self.records.in_bulk([reservation.id for reservation in found])
+        return [records[reservation.id] for reservation in found]
+
+    def start_record(self, record: JobRecord, now: datetime | None) -> None:
+        with self.transaction():
+            if not self.start([reservation_of(record)], lease=conf.current().LEASE, now=now):
+                raise _lost(record)
+            record.refresh_from_db(using=self.alias)
+
+    def succeed_record(self, record: JobRecord, result: Any, now: datetime | None) -> None:
+        settings = conf.current()
+        encoded = encode_result(record.name, result, max_size=settings.MAX_RESULT_SIZE)
+        self._settle_record(record, Succeeded(encoded), now)
+        _announce("job_succeeded", record, result=encoded)
+
+    def fail_record(
+        self, record: JobRecord, exception: BaseException, now: datetime | None
+    ) -> None:
+        self._settle_record(record, Failed(ErrorInfo.of(exception)), now)
+        record.refresh_from_db(using=self.alias)
+        _announce("job_retried" if record.state == JobState.RETRY else "job_failed", record)
+
+    def release_record(self, record: JobRecord, now: datetime | None) -> None:
+        if record.state == JobState.RESERVED:
+            if not self.release([reservation_of(record)], now):
+                raise _lost(record)
+        else:
+            self._settle_record(record, Released(), now)
+        record.refresh_from_db(using=self.alias)
+
+    def retry_record(self, record: JobRecord, now: datetime | None) -> None:
+        rows = self.records.filter(pk=record.pk)
+        if not self.retry(rows, now):
+            state = rows.values_list("state", flat=True).first()
+            raise NotRetryable(_why_not_retryable(record, state))
+        record.refresh_from_db(using=self.alias)
+
+    def cancel_record(self, record: JobRecord, now: datetime | None) -> bool:
+        rows = self.records.filter(pk=record.pk)
+        cancelled, asked = self.cancel(rows, now)
+        if not cancelled and not asked:
+            state = rows.values_list("state", flat=True).first()
+            raise NotCancellable(f"Job {record.pk} cannot be cancelled: it {_fate(state)}.")
+        record.refresh_from_db(using=self.alias)
+        if cancelled:
+            _announce("job_cancelled", record)
+        return bool(cancelled)
+
+    def _settle_record(self, record: JobRecord, outcome: Outcome, now: datetime | None) -> None:
+        if record.state != JobState.IN_PROGRESS or not self.settle(
+            [decide(reservation_of(record), outcome)], now
+        ):
+            raise _lost(record)
+
+
+def _announce(event: str, record: JobRecord, **values: Any) -> None:
+    sender = registry.find(record.name)
+    signals.announce(signals.BY_EVENT[event], sender, lambda: record, **values)
+
+
+def reservation_of(record: JobRecord) -> Reservation:
+    """Return what *record* says of the attempt that holds it."""
+    values = {field: getattr(record, field) for field in RESERVATION_FIELDS}
+    return Reservation(**values, worker=record.reserved_by or "")
+
+
+def _lost(record: JobRecord) -> ReservationLost:
+    return ReservationLost(
+        f"Job {record.pk} ({record.name}) is no longer held by {record.reserved_by!r} at "
+        f"attempt {record.attempt} in state {record.state}; nothing was written."
+    )
+
+
+def _why_not_retryable(record: JobRecord, state: str | None) -> str:
+    if state in {JobState.FAILED, JobState.CANCELLED}:
+        why = f"another unfinished job holds its queue key {record.queue_key!r}"
+    else:
+        why = f"it {_fate(state)}"
+    return f"Job {record.pk} cannot be retried: {why}."
+
+
+def _fate(state: str | None) -> str:
+    return f"is {state}" if state else "has succeeded or was deleted"

@@ -1,0 +1,74 @@
+"""Fields and indexes that mean the same on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement
+
+
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """Text that is compared letter by letter.
+
+    The default of MySQL and MariaDB would fold case and accents and ignore trailing spaces.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        column = super().db_type(connection)
+        if connection.vendor != "mysql":
+            return column
+        is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
+        collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+        return f"{column} CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+class PartialIndex(models.Index):
+    """An index over the rows that match ``where`` on PostgreSQL, its fallback elsewhere.
+
+    ``models.Index(condition=...)`` warns on MySQL and keeps the columns as they are, led by
+    the wrong one. SQLite has partial indexes, but its planner (3.40) does not use one on
+    ``state IN (...)`` for a statement whose states are bound parameters, as Django's are.
+
+    Attributes:
+        where: Which rows are in the index.
+        fallback: Columns of the whole-table index on a database without partial ones.
+        unique: Whether two rows in the index may have the same columns. The columns have to
+            be NULL outside of ``where``, so that the fallback means the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        where: models.Q,
+        fallback: Sequence[str] = (),
+        unique: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.where = where
+        self.fallback = tuple(fallback)
+        self.unique = unique
+
+    def deconstruct(self) -> Any:
+        path, arguments, kwargs = super().deconstruct()
+        kwargs |= {"where": self.where, "fallback": self.fallback, "unique": self.unique}
+        return path, arguments, kwargs
+
+    def create_sql(
+        self,
+        model: type[models.Model],
+        schema_editor: BaseDatabaseSchemaEditor,
+        using: str = "",
+        **kwargs: Any,
+    ) -> Statement:
+        if self.unique:
+            kwargs["sql"] = schema_editor.sql_create_index.replace("INDEX", "UNIQUE INDEX", 1)
+        if schema_editor.connection.vendor == "postgresql":
+            index = models.Index(fields=self.fields, name=self.name, condition=self.where)
+        else:
+            index = models.Index(fields=self.fallback or self.fields, name=self.name)
+        return index.create_sql(model, schema_editor, using, **kwargs)

@@ -1,0 +1,321 @@
+"""The tables: live records, successes and workers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from django_jobflow import states
+from django_jobflow.models.fields import ExactCharField, PartialIndex
+from django_jobflow.models.querysets import JobQuerySet
+from django_jobflow.states import JobState
+
+if TYPE_CHECKING:
+    from django_jobflow.engines import Engine
+
+
+def _in(some: frozenset[JobState]) -> Q:
+    return Q(state__in=sorted(state.value for state in some))
+
+
+def _held_while(key: str, holding: frozenset[JobState]) -> Q:
+    """A record in one of these states holds *key* if it has one; no other record does."""
+    holds = _in(holding) & Q(**{f"{key}__isnull": False})
+    return (holds & Q(**{f"held_{key}__isnull": False})) | (
+        ~holds & Q(**{f"held_{key}__isnull": True})
+    )
+
+
+class JobFacts(models.Model):
+    """What is kept of a job, whether it is live or has succeeded."""
+
+    name = ExactCharField(_("job"), max_length=200)
+    queue = ExactCharField(_("queue"), max_length=100, default="default")
+    partition = ExactCharField(_("partition"), max_length=100, blank=True, default="")
+    priority = models.SmallIntegerField(_("priority"), default=0)
+    args = models.JSONField(_("positional arguments"), blank=True, default=list)
+    kwargs = models.JSONField(_("arguments"), blank=True, default=dict)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    max_attempts = models.PositiveIntegerField(_("attempts at most"), default=1)
+    timeout = models.DurationField(_("time limit"), null=True, blank=True)
+    queue_key = ExactCharField(_("queue key"), max_length=255, null=True, blank=True)
+    execution_key = ExactCharField(_("execution key"), max_length=255, null=True, blank=True)
+    available_at = models.DateTimeField(_("due at"), db_default=Now())
+    reserved_by = ExactCharField(_("worker"), max_length=200, null=True, blank=True)
+    reserved_at = models.DateTimeField(_("reserved at"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("enqueued at"), db_default=Now())
+    errors = models.JSONField(_("errors"), blank=True, default=list)
+    tags = models.JSONField(_("tags"), blank=True, default=list)
+    meta = models.JSONField(_("meta"), blank=True, default=dict)
+    progress = models.PositiveSmallIntegerField(_("progress"), null=True, blank=True)
+    progress_message = models.CharField(
+        _("progress message"), max_length=200, blank=True, default=""
+    )
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.pk}"
+
+    @property
+    def exception(self) -> str:
+        """The text of the last error; empty when there was none."""
+        return (
+            f"{self.errors[-1]['exception']}: {self.errors[-1]['message']}" if self.errors else ""
+        )
+
+
+class JobRecord(JobFacts):
+    """One call to be made: a row of the live table."""
+
+    id = models.BigAutoField(primary_key=True)
+    state = ExactCharField(
+        _("state"), max_length=11, choices=JobState.choices, default=JobState.AVAILABLE
+    )
+    expires = models.DateTimeField(_("lease ends at"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("pointless after"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    updated_at = models.DateTimeField(_("changed at"), db_default=Now())
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True, blank=True)
+    # Digests of the keys while they are held, NULL otherwise: a unique index on them decides
+    # who holds a key, the same way on every database.
+    held_queue_key = ExactCharField(max_length=32, null=True, editable=False)
+    held_execution_key = ExactCharField(max_length=32, null=True, editable=False)
+
+    duplicate = False
+    """Whether ``enqueue`` stored nothing and returned this holder of the queue key."""
+
+    objects: ClassVar[models.Manager[JobRecord]] = JobQuerySet.as_manager()
+
+    class Meta:
+        db_table = "jobflow_job"
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        default_permissions = ("view", "delete")
+        permissions = [
+            ("retry_jobrecord", _("Can retry jobs")),
+            ("cancel_jobrecord", _("Can cancel jobs")),
+            ("run_now_jobrecord", _("Can run scheduled jobs now")),
+        ]
+        indexes = [
+            PartialIndex(
+                name="jobflow_job_fetch_queue",
+                fields=["queue", "-priority", "available_at", "id"],
+                fallback=["state", "queue", "-priority", "available_at", "id"],
+                where=Q(state=JobState.AVAILABLE.value),
+            ),
+            PartialIndex(
+                name="jobflow_job_fetch_any",
+                fields=["-priority", "available_at", "id"],
+                fallback=["state", "-priority", "available_at", "id"],
+                where=Q(state=JobState.AVAILABLE.value),
+            ),
+            PartialIndex(
+                name="jobflow_job_due",
+                fields=["state", "available_at"],
+                where=_in(states.PENDING),
+            ),
+            PartialIndex(
+                name="jobflow_job_lease",
+                fields=["state", "expires"],
+                where=_in(states.HELD),
+            ),
+            PartialIndex(
+                name="jobflow_job_ended",
+                fields=["state", "finished_at"],
+                where=_in(states.ENDED),
+            ),
+            PartialIndex(
+                name="jobflow_job_waiting",
+                fields=["partition", "execution_key", "-priority", "available_at", "id"],
+                fallback=["state", "partition", "execution_key"],
+                where=Q(state=JobState.WAITING.value),
+            ),
+            PartialIndex(
+                name="jobflow_job_queue_key",
+                fields=["held_queue_key"],
+                where=Q(held_queue_key__isnull=False),
+                unique=True,
+            ),
+            PartialIndex(
+                name="jobflow_job_execution_key",
+                fields=["held_execution_key"],
+                where=Q(held_execution_key__isnull=False),
+                unique=True,
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="jobflow_job_state", condition=_in(frozenset(JobState))),
+            models.CheckConstraint(
+                name="jobflow_job_priority", condition=Q(priority__range=(-100, 100))
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_attempts",
+                condition=Q(max_attempts__gte=1, attempt__lte=models.F("max_attempts")),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_attempt_left",
+                condition=~_in(states.ATTEMPT_LEFT) | Q(attempt__lt=models.F("max_attempts")),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_holder",
+                condition=(
+                    (
+                        _in(states.HELD)
+                        & Q(reserved_by__isnull=False, reserved_at__isnull=False)
+                        & Q(expires__isnull=False)
+                    )
+                    | (~_in(states.HELD) & Q(reserved_by__isnull=True, expires__isnull=True))
+                ),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_started",
+                condition=~Q(state=JobState.IN_PROGRESS.value)
+                | Q(attempt__gte=1, started_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_ended_at",
+                condition=(
+                    (_in(states.ENDED) & Q(finished_at__isnull=False))
+                    | (~_in(states.ENDED) & Q(finished_at__isnull=True))
+                ),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_queue_key_held",
+                condition=_held_while("queue_key", states.UNFINISHED),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_execution_key_held",
+                condition=_held_while("execution_key", states.KEYED),
+            ),
+        ]
+
+    def start(self, now: datetime | None = None) -> None:
+        """Move this RESERVED record to IN_PROGRESS and count the attempt.
+
+        Raises:
+            ReservationLost: It is not reserved any more, or the reservation has lapsed.
+
+        Database:
+            One guarded UPDATE and one SELECT by key, in one transaction.
+        """
+        self._engine.start_record(self, now)
+
+    def succeed(self, result: Any = None, now: datetime | None = None) -> None:
+        """End the attempt: the row moves to ``SucceededJob`` with its *result*, plain JSON.
+
+        Raises:
+            ReservationLost: Another has the record, or it has ended; nothing was written.
+
+        Database:
+            Three statements in one transaction; on PostgreSQL one statement.
+        """
+        self._engine.succeed_record(self, result, now)
+
+    def fail(self, exception: BaseException, now: datetime | None = None) -> None:
+        """End the attempt as failed: RETRY while attempts remain, else FAILED.
+
+        Raises:
+            ReservationLost: Another has the record, or it has ended; nothing was written.
+        """
+        self._engine.fail_record(self, exception, now)
+
+    def release(self, now: datetime | None = None) -> None:
+        """Give the record back unharmed: AVAILABLE, a started attempt is not counted.
+
+        Raises:
+            ReservationLost: Another has the record, or it has ended; nothing was written.
+        """
+        self._engine.release_record(self, now)
+
+    def retry(self, now: datetime | None = None) -> None:
+        """Let a FAILED or CANCELLED record run again, from attempt 0; its errors are kept.
+
+        Raises:
+            NotRetryable: It is in another state, or its queue key is held by another.
+        """
+        self._engine.retry_record(self, now)
+
+    def cancel(self, now: datetime | None = None) -> bool:
+        """Cancel a waiting record at once, or ask a running one to stop.
+
+        Returns:
+            Whether it is CANCELLED now; False means that it was running and was asked.
+
+        Raises:
+            NotCancellable: It has ended already.
+        """
+        return self._engine.cancel_record(self, now)
+
+    def run_now(self, now: datetime | None = None) -> bool:
+        """Make a SCHEDULED or RETRY record due at once; say whether it was one."""
+        return self._engine.run_now(self._same(), now) == 1
+
+    @property
+    def _engine(self) -> Engine:
+        from django_jobflow.engines import engine_for
+
+        return engine_for(self._state.db)
+
+    def _same(self) -> JobQuerySet:
+        return type(self)._base_manager.using(self._state.db).filter(pk=self.pk)  # type: ignore[return-value]
+
+
+class FailedJobManager(models.Manager.from_queryset(JobQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> JobQuerySet:
+        return super().get_queryset().filter(state=JobState.FAILED)  # type: ignore[no-any-return]
+
+
+class FailedJob(JobRecord):
+    """The FAILED records, for the admin."""
+
+    objects: ClassVar[Any] = FailedJobManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = _("failed job")
+        verbose_name_plural = _("failed jobs")
+        default_permissions = ("view", "delete")
+
+
+class SucceededJob(JobFacts):
+    """A job that succeeded: the facts of its record, and its result."""
+
+    id = models.BigIntegerField(primary_key=True)
+    result = models.JSONField(_("result"), null=True, blank=True)
+    succeeded_at = models.DateTimeField(_("succeeded at"))
+
+    class Meta:
+        db_table = "jobflow_succeeded"
+        verbose_name = _("succeeded job")
+        verbose_name_plural = _("succeeded jobs")
+        default_permissions = ("view", "delete")
+        indexes = [models.Index(name="jobflow_succeeded_at", fields=["succeeded_at"])]
+
+
+class Worker(models.Model):
+    """A worker process; its row is there while it lives."""
+
+    name = ExactCharField(_("worker"), max_length=200, primary_key=True)
+    host = models.CharField(_("host"), max_length=200)
+    pid = models.PositiveIntegerField(_("process"))
+    queues = models.JSONField(_("queues"), default=list, help_text=_("Empty means all."))
+    threads = models.PositiveIntegerField(_("slots"))
+    started_at = models.DateTimeField(_("started at"))
+    heartbeat_at = models.DateTimeField(_("last heartbeat at"))
+
+    class Meta:
+        db_table = "jobflow_worker"
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        default_permissions = ("view", "delete")
+
+    def __str__(self) -> str:
+        return str(self.name)

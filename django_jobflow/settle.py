@@ -1,0 +1,118 @@
+"""Writing how attempts ended, and telling those who listen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobflow import events, signals
+from django_jobflow.attempts import Ending, Reservation
+from django_jobflow.declare import registry
+from django_jobflow.engines import Engine
+from django_jobflow.models import JobRecord
+from django_jobflow.states import ENDED, JobState
+
+logger = logging.getLogger("django_jobflow.settle")
+
+_LEVELS = {
+    "job_succeeded": logging.INFO,
+    "job_retried": logging.WARNING,
+    "job_failed": logging.ERROR,
+}
+
+
+def settle(engine: Engine, endings: Sequence[Ending]) -> set[int]:
+    """Write *endings*; return the ids that were written. Call ``report`` after the commit."""
+    return engine.settle(endings)
+
+
+def report(endings: Sequence[Ending], written: set[int], seconds: dict[int, float]) -> None:
+    """Log each end and send its signal; what was not written is logged as lost.
+
+    Args:
+        written: Ids that settling wrote.
+        seconds: How long the body of each id ran, as far as known.
+    """
+    for ending in endings:
+        if ending.reservation.id in written:
+            _report(ending, seconds.get(ending.reservation.id, 0.0))
+        else:
+            lost(ending.reservation, ending.event)
+
+
+def lost(reservation: Reservation, event: str) -> None:
+    """Log that another has the record: nothing was written."""
+    events.log(
+        logger,
+        logging.WARNING,
+        "reservation_lost",
+        job_id=reservation.id,
+        job_name=reservation.name,
+        attempt=reservation.attempt,
+        worker=reservation.worker,
+        unwritten=event,
+    )
+
+
+def _report(ending: Ending, seconds: float) -> None:
+    reservation = ending.reservation
+    fields: dict[str, Any] = {}
+    if ending.error is not None:
+        fields |= {"exception": ending.error["exception"], "message": ending.error["message"]}
+    if ending.delay is not None:
+        fields["again_in"] = ending.delay.total_seconds()
+    events.log(
+        logger,
+        _LEVELS.get(ending.event, logging.INFO),
+        ending.event,
+        job_id=reservation.id,
+        job_name=reservation.name,
+        queue=reservation.queue,
+        attempt=reservation.attempt,
+        max_attempts=reservation.max_attempts,
+        seconds=seconds,
+        **fields,
+    )
+    if signal := signals.BY_EVENT.get(ending.event):
+        sender = registry.find(reservation.name)
+        values = {"result": ending.result} if ending.state is None else {}
+        signals.announce(signal, sender, lambda: record_after(ending), **values)
+
+
+def record_after(ending: Ending) -> JobRecord:
+    """Return the record as *ending* left it, without asking the database."""
+    record = record_of(ending.reservation, ending.state or JobState.IN_PROGRESS)
+    record.attempt = ending.attempt
+    if ending.error is not None:
+        record.errors = [*record.errors, ending.error]
+    if ending.state is not None:
+        record.reserved_by = None
+    if ending.state in ENDED:
+        record.held_queue_key = None
+    return record
+
+
+def record_of(reservation: Reservation, state: JobState) -> JobRecord:
+    """Return *reservation* as a record, for a signal."""
+    return JobRecord(
+        id=reservation.id,
+        name=reservation.name,
+        queue=reservation.queue,
+        partition=reservation.partition,
+        state=state,
+        priority=reservation.priority,
+        args=reservation.args,
+        kwargs=reservation.kwargs,
+        attempt=reservation.attempt,
+        max_attempts=reservation.max_attempts,
+        timeout=reservation.timeout,
+        queue_key=reservation.queue_key,
+        execution_key=reservation.execution_key,
+        available_at=reservation.available_at,
+        created_at=reservation.created_at,
+        errors=reservation.errors,
+        tags=reservation.tags,
+        meta=reservation.meta,
+        reserved_by=reservation.worker,
+    )

@@ -1,0 +1,57 @@
+"""Signals of a job's life; a receiver that raises is logged and never costs a job.
+
+The sender is the declared class, or None when nothing is registered under the name. Each
+sends ``record``, a ``JobRecord`` as it is after the change; it is not read again from the
+database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.dispatch import Signal
+
+logger = logging.getLogger("django_jobflow.signals")
+
+job_enqueued = Signal()
+job_started = Signal()
+job_succeeded = Signal()
+job_retried = Signal()
+job_failed = Signal()
+job_cancelled = Signal()
+job_rescued = Signal()
+
+BY_EVENT = {
+    "job_succeeded": job_succeeded,
+    "job_retried": job_retried,
+    "job_failed": job_failed,
+    "job_cancelled": job_cancelled,
+}
+"""The signal of each way in which an attempt ends, by the word of its log line."""
+
+
+def announce(signal: Signal, sender: Any, make_record: Callable[[], Any], **values: Any) -> None:
+    """Send *signal*; without receivers it costs a look and no record is made."""
+    if not signal.has_listeners(sender):
+        return
+    try:
+        answers = signal.send_robust(sender, record=make_record(), **values)
+    except Exception as error:
+        # Django 5.2 to 6.1 cannot log the failure of a receiver that has no __qualname__.
+        _log_failure("unnamed", error)
+        return
+    for receiver, answer in answers:
+        if isinstance(answer, Exception):
+            _log_failure(receiver.__qualname__, answer)
+
+
+def _log_failure(receiver: str, error: Exception) -> None:
+    logger.error(
+        "receiver_failed receiver=%s error=%r",
+        receiver,
+        error,
+        exc_info=error,
+        extra={"event": "receiver_failed"},
+    )

@@ -1,0 +1,1 @@
+"""The worker: one coordinator a process does all queue work, its slots execute the bodies."""

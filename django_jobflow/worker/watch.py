@@ -1,0 +1,103 @@
+"""Time limits of plain bodies: an exception is raised in the thread at the deadline."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from django_jobflow.exceptions import JobInterrupt, TimeoutInterrupt
+from django_jobflow.worker.execution import Execution
+
+LONGEST_SLEEP = 1.0  # seconds; a body with a shorter limit wakes the watch itself
+
+
+class Guard:
+    """Lets exceptions into a thread while it is inside a body, and at no other time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self.execution: Execution | None = None
+
+    def enter(self, execution: Execution) -> None:
+        """Open: the calling thread goes into the body of *execution*."""
+        with self._lock:
+            self._thread = threading.get_ident()
+            self.execution = execution
+
+    def leave(self) -> None:
+        """Close: no exception arrives after this, not even one that is on its way."""
+        with self._lock:
+            if self._thread is not None:
+                _set_exception(self._thread, None)
+            self._thread = self.execution = None
+
+    def interrupt(self, execution: Execution, exception: type[JobInterrupt]) -> bool:
+        """Raise *exception* inside the body of *execution*, if it still runs."""
+        with self._lock:
+            if self.execution is not execution or self._thread is None:
+                return False
+            _set_exception(self._thread, exception)
+            self.execution = None  # one interrupt for one execution
+            return True
+
+
+class Watch:
+    """A thread that raises ``TimeoutInterrupt`` in bodies that reach their deadline.
+
+    Args:
+        guards: Returns the guards to watch; there is one for each slot.
+    """
+
+    def __init__(self, guards: Callable[[], Iterable[Guard]]) -> None:
+        self._guards = guards
+        self._changed = threading.Condition()
+        self._wakes_at = 0.0
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="jobflow-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def notice(self, deadline: float) -> None:
+        """Take care of a body with this *deadline*; costs a comparison unless it is near."""
+        if deadline < self._wakes_at:
+            with self._changed:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            now = time.monotonic()
+            with self._changed:
+                # Set before the guards are looked at: a body that enters now notifies.
+                self._wakes_at = now + LONGEST_SLEEP
+                nearest = self._strike(now)
+                self._wakes_at = min(nearest, self._wakes_at)
+                self._changed.wait(max(self._wakes_at - time.monotonic(), 0))
+
+    def _strike(self, now: float) -> float:
+        """Interrupt what is due; return the next deadline."""
+        nearest = float("inf")
+        for guard in self._guards():
+            execution = guard.execution
+            if execution is None or execution.deadline is None:
+                continue
+            if execution.deadline <= now:
+                guard.interrupt(execution, TimeoutInterrupt)
+            else:
+                nearest = min(nearest, execution.deadline)
+        return nearest
+
+
+def _set_exception(thread: int, exception: type[JobInterrupt] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if exception is None else ctypes.py_object(exception)
+    )

@@ -1,0 +1,317 @@
+"""The parts of the pages that follow from the code.
+
+A block ``{generated}`` of a page is replaced by what the function of its name returns: MyST
+text, so that it reads like the page around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import diagram
+from django.core.management.base import BaseCommand
+from sphinx.application import Sphinx
+
+from django_jobflow import Definition, InvalidJob, conf, states
+from django_jobflow.declare import options
+from django_jobflow.declare.call_options import READERS as CALL_OPTIONS
+from django_jobflow.declare.call_options import read_call_options
+from django_jobflow.management.commands.runjobs import Command
+from django_jobflow.models import JobRecord, SucceededJob, Worker
+
+BLOCK = re.compile(r"^```\{generated\} (\S+)\n```$", re.MULTILINE)
+CHANGES = Path(__file__).parent.parent / "changes"
+KINDS = ["breaking", "migration", "deprecated", "added", "changed", "fixed", "security"]
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]], name: str) -> str:
+    """Return a table whose HTML has the id *name*."""
+    lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    lines += [" | ".join(cell.replace("|", r"\|") for cell in row) for row in rows]
+    return f"{{#{name}}}\n" + "\n".join(f"| {line} |" for line in lines)
+
+
+def code(word: Any) -> str:
+    return f"`{word}`"
+
+
+def codes(words: Iterable[Any], otherwise: str) -> str:
+    return ", ".join(code(word) for word in words) or otherwise
+
+
+def in_order(some: Iterable[states.JobState]) -> list[str]:
+    """Return *some* states as words, in the order of their declaration."""
+    return [state.value for state in states.JobState if state in some]
+
+
+def transitions() -> str:
+    rows = [
+        (
+            code(move.verb),
+            codes(in_order(move.origins), "(no row)"),
+            codes(in_order(move.targets), "(`SucceededJob`)"),
+            move.by,
+            move.changes,
+        )
+        for move in states.TRANSITIONS.values()
+    ]
+    return table(["verb", "from", "to", "by", "what else"], rows, "transitions")
+
+
+SETS = {
+    "UNFINISHED": "The record holds its queue key.",
+    "PENDING": "Becomes AVAILABLE when `available_at` has come.",
+    "REPLACEABLE": "An enqueue with the same queue key may replace the arguments.",
+    "ATTEMPT_LEFT": "Another execution is promised: `attempt` is below `max_attempts`.",
+    "KEYED": "The record holds its execution key.",
+    "HELD": "One worker holds the record: there is a holder and an expiry.",
+    "ENDED": "The record is finished: it has `finished_at`, and holds no key.",
+}
+
+
+def state_sets() -> str:
+    rows = [(code(name), codes(in_order(getattr(states, name)), ""), SETS[name]) for name in SETS]
+    return table(["set", "states", "what they have in common"], rows, "state-sets")
+
+
+def attributes(of: type) -> dict[str, str]:
+    """Return what the docstring of *of* says about each attribute, on one line."""
+    text = inspect.getdoc(of) or ""
+    section = re.split(r"^Attributes:\n", text, flags=re.MULTILINE)[1]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", said).replace("``", "`") for name, said in entries}
+
+
+def shown(value: Any) -> str:
+    """Return *value* as one would type it into the settings."""
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        days = f"{value.days} days"
+        return days if value.days else f"{seconds:g} second{'' if seconds == 1 else 's'}"
+    if value == 1024 * 1024:
+        return "`1024 * 1024`"
+    return code(value) if not isinstance(value, str) else code(repr(value))
+
+
+def expected(read: Callable[[object], Any]) -> str:
+    """Return what *read* says that it takes, when it is given something absurd."""
+    try:
+        read(object())
+    except InvalidJob as error:
+        return str(re.search(r"to be (.*), got <object", str(error))[1])  # type: ignore[index]
+    raise AssertionError("An object() should have been refused.")
+
+
+def job_options() -> str:
+    meanings = attributes(Definition) | {
+        "abstract": "Whether this class is only a base: not registered, and without a body."
+    }
+    defaults = {option: shown(value) for option, value in options._BUILT_IN.items()} | {
+        "step": "the queue",
+        "backoff": "`Exponential(base_delay)`",
+        "retain_succeeded": '`JOBFLOW["RETAIN_SUCCEEDED"]`',
+        "name": "the dotted path of the class",
+        "aliases": "none",
+        "abstract": "`False`",
+    }
+    rows = [
+        (
+            code(option),
+            meanings[option],
+            expected(lambda value, option=option: options.read_option("", option, value)),
+            defaults[option],
+        )
+        for option in options.NAMES
+    ]
+    return table(["option", "meaning", "takes", "default"], rows, "job-options")
+
+
+CALL_MEANINGS = {
+    "delay": "How long from now the job must not run. 0 is now. Excludes `run_at`.",
+    "run_at": "The moment before which the job must not run. Excludes `delay`.",
+    "queue": "In place of the job's `queue`.",
+    "priority": "In place of the job's `priority`.",
+    "max_attempts": "In place of the job's `max_attempts`.",
+    "timeout": "In place of the job's `timeout`; here `None` means no limit.",
+    "queue_key": "In place of what the job's `queue_key` method returns.",
+    "execution_key": "In place of what the job's `execution_key` method returns.",
+    "partition": "Name of a tenant, say; keys of different partitions do not meet.",
+    "tags": "Short texts to find the record by.",
+    "meta": "Plain JSON that goes with the record; the body sees it as `self.context.meta`.",
+    "expires_at": "The moment after which the job is pointless: not started by then, it fails.",
+    "database": "Alias of the database to store it in.",
+}
+
+
+def call_options() -> str:
+    rows = [
+        (
+            code(option),
+            CALL_MEANINGS[option],
+            expected(
+                lambda value, option=option: read_call_options("", {option: value})
+            ).partition(" [")[0],
+        )
+        for option in CALL_OPTIONS
+    ]
+    return table(["option", "meaning", "takes"], rows, "call-options")
+
+
+SETTINGS_ADVICE = {
+    "DATABASE": "Change it to keep jobs in [another database](../how-to/several-databases.md).",
+    "QUEUES": "Name all queues once there are several, so that a mistyped one is noticed. "
+    "A queue's own setting is `concurrency`: jobs of it that one worker process executes at a "
+    "time; None, its default, means as many as it has slots.",
+    "DEFAULTS": "Set what most of your jobs have in common. Its keys are the "
+    "[options of a job](declaring.md#options) but for `name`, `aliases`, `step` and `abstract`.",
+    "LEASE": "Lengthen it if the log says `reservation_lost` or `lease_lost` of workers that are "
+    "alive; shorten it to have the jobs of dead ones sooner. It has to hold two heartbeats.",
+    "HEARTBEAT": "There is seldom a reason to set it.",
+    "RESERVATION_TIMEOUT": "It matters only where the verbs are used by hand: a worker starts at "
+    "once what it has reserved.",
+    "POLL_INTERVAL": "Shorten it if jobs on PostgreSQL or MariaDB have to begin sooner after a "
+    "quiet time; each worker then asks more often. It is also how often a worker looks whether "
+    "somebody cancelled what it runs.",
+    "SWEEP_INTERVAL": "Lengthen it if very many workers share one database.",
+    "SHUTDOWN_TIMEOUT": "It has to be shorter than the time after which the system kills the "
+    "process.",
+    "TIMEOUT_GRACE": "Lengthen it if bodies have much to clean up after their time limit.",
+    "RETAIN_SUCCEEDED": "A job can have its own, `retain_succeeded`. See "
+    "[how to prune](../how-to/prune.md).",
+    "RETAIN_FAILED": "Set it if nobody looks at old failures.",
+    "MAX_ARGUMENTS_SIZE": "Store large data and pass its key, rather than raise this.",
+    "MAX_RESULT_SIZE": "Store large data and return its key, rather than raise this.",
+}
+
+
+def settings() -> str:
+    meanings = attributes(conf.Settings)
+    parts = []
+    for field in fields(conf.Settings):
+        (problem,) = conf.problems({field.name: object()})
+        takes = str(re.search(r"expected (.*), got <object", problem.message)[1])  # type: ignore[index]
+        default = field.default_factory() if field.default is MISSING else field.default
+        parts.append(
+            f"(setting-{field.name.lower().replace('_', '-')})=\n### `{field.name}`\n\n"
+            f"{meanings[field.name]}\n\n{SETTINGS_ADVICE[field.name]}\n\n"
+            f"Takes {takes.partition(' [')[0]}.\nThe default is {shown(default)}.\n"
+        )
+    return "\n".join(parts)
+
+
+def command_options() -> str:
+    parser = Command().create_parser("manage.py", "runjobs")
+    common = {action.dest for action in BaseCommand().create_parser("", "")._actions}
+    rows = [
+        (code(usage(action)), str(action.help or ""))
+        for action in parser._actions
+        if action.dest not in common
+    ]
+    return table(["option", "what it does"], rows, "command-options")
+
+
+def usage(action: argparse.Action) -> str:
+    metavar = f" {action.metavar}" if action.metavar else ""
+    return f"{action.option_strings[-1]}{metavar}"
+
+
+FIELD_MEANINGS = {
+    "id": "Key; a success keeps it.",
+    "name": "Name of the job.",
+    "queue": "Lane that it waits in.",
+    "partition": "Space of its keys; empty for the common one.",
+    "state": "One of the [states](../explanation/life-of-a-job.md).",
+    "priority": "-100 to 100, larger runs sooner.",
+    "args": "Positional arguments, encoded.",
+    "kwargs": "Keyword arguments, encoded.",
+    "attempt": "Attempts counted so far; a body sees 1 on its first execution.",
+    "max_attempts": "Executions in all.",
+    "timeout": "Time limit of one attempt. None means no limit.",
+    "queue_key": "What at most one unfinished record may hold. None means no key.",
+    "execution_key": "What at most one running record may hold. None means no key.",
+    "available_at": "Not before this moment.",
+    "reserved_by": "Name of the worker that holds it; None when nobody does.",
+    "reserved_at": "When that worker reserved it.",
+    "started_at": "When its latest attempt was started.",
+    "created_at": "When it was enqueued.",
+    "errors": "One entry for each attempt that failed: `number`, `at`, `worker`, `exception`, "
+    "`message`, `traceback`.",
+    "tags": "Texts to find it by.",
+    "meta": "What the caller enqueued as `meta`.",
+    "progress": "Percent, as the body told it. None means that it told none.",
+    "progress_message": "What the body said with it.",
+    "expires": "When the reservation or the lease lapses.",
+    "expires_at": "When running it becomes pointless. None means never.",
+    "finished_at": "When it failed or was cancelled.",
+    "updated_at": "When a verb last changed it.",
+    "cancel_requested_at": "When somebody asked to cancel it while it ran.",
+    "held_queue_key": "Digest of the queue key while it is held.",
+    "held_execution_key": "Digest of the execution key while it is held.",
+    "result": "What the body returned, as plain JSON.",
+    "succeeded_at": "When the attempt was settled.",
+}
+WORKER_MEANINGS = {
+    "name": "Host, process and random letters.",
+    "host": "Name of its machine.",
+    "pid": "Number of its process.",
+    "queues": "The queues it was told to serve. Empty means all.",
+    "threads": "Its slots.",
+    "started_at": "When it began.",
+    "heartbeat_at": "When it last renewed its row.",
+}
+
+
+def model_fields(model: type[Any], meanings: dict[str, str], name: str) -> str:
+    rows = [
+        (code(field.attname), meanings[field.attname]) for field in model._meta.concrete_fields
+    ]
+    return table(["field", "meaning"], rows, name)
+
+
+def changes() -> str:
+    parts = []
+    for kind in KINDS:
+        fragments = sorted(
+            CHANGES.glob(f"*.{kind}.md"), key=lambda path: int(path.name.split(".")[0])
+        )
+        if fragments:
+            parts.append(f"### {kind.capitalize()}")
+            parts += [path.read_text() for path in fragments]
+    return "\n\n".join(parts)
+
+
+def state_diagram() -> str:
+    return f'```{{raw}} html\n<div class="jobflow-diagram">{diagram.svg()}</div>\n```'
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "call-options": call_options,
+    "changes": changes,
+    "command-options": command_options,
+    "job-options": job_options,
+    "record-fields": lambda: model_fields(JobRecord, FIELD_MEANINGS, "record-fields"),
+    "settings": settings,
+    "state-diagram": state_diagram,
+    "state-sets": state_sets,
+    "succeeded-fields": lambda: model_fields(SucceededJob, FIELD_MEANINGS, "succeeded-fields"),
+    "transitions": transitions,
+    "worker-fields": lambda: model_fields(Worker, WORKER_MEANINGS, "worker-fields"),
+}
+
+
+def expand(app: Sphinx, name: str, source: list[str]) -> None:
+    """Put the generated parts into the text of a page, before it is parsed."""
+    source[0] = BLOCK.sub(lambda block: GENERATORS[block[1]](), source[0])
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Be a Sphinx extension."""
+    app.connect("source-read", expand)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,125 @@
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+
+import pytest
+from django.test import override_settings
+
+from django_jobflow.admin import cells
+from django_jobflow.admin.timeline import error_moment, timeline, waited
+from django_jobflow.models import JobRecord
+from django_jobflow.states import JobState
+from tests.factories import WORKER, JobRecordFactory, SucceededJobFactory, error_entry
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def noon():
+    with mock.patch("django.utils.timezone.now", return_value=NOON):
+        yield
+
+
+def story(job):
+    """Return what the timeline of *job* tells, without its times."""
+    return [
+        " ".join(filter(None, [event.label, event.detail, event.gap])).replace(
+            cells.NO_BREAK_SPACE, " "
+        )
+        for event in timeline(job)
+    ]
+
+
+class TestTimeline:
+    def test_success_tells_its_wait_and_its_length(self):
+        job = SucceededJobFactory.build(now=NOON)
+
+        expected = [
+            "Enqueued waited 1 min 58 s",
+            f"Reserved {WORKER} waited 1.0 s",
+            "Started ran for 1.0 s",
+            "Succeeded",
+        ]
+        assert expected == story(job)
+
+    def test_failed_record_tells_of_each_attempt(self):
+        record = JobRecordFactory.build(
+            state=JobState.FAILED,
+            now=NOON,
+            max_attempts=2,
+            available_at=NOON - 3 * SECOND,
+            errors=[error_entry(1, NOON - MINUTE), error_entry(2, NOON)],
+        )
+
+        expected = [
+            "Enqueued 1 min later",
+            "Attempt 1 failed ConnectionError 57 s later",
+            "Due waited 2.0 s",
+            "Started ran for 1.0 s",
+            "Attempt 2 failed ConnectionError",
+            "Failed for good",
+        ]
+        assert expected == story(record)
+
+    def test_scheduled_record_tells_when_it_is_due(self):
+        record = JobRecordFactory.build(state=JobState.SCHEDULED, now=NOON)
+
+        events = timeline(record)
+
+        assert ["Enqueued 1 h 2 min later", "Due"] == story(record)
+        assert ["enqueued", "ahead"] == [event.kind for event in events]
+
+    def test_running_record_tells_of_its_lease_and_of_a_request_to_stop(self):
+        record = JobRecordFactory.build(
+            state=JobState.IN_PROGRESS, now=NOON, cancel_requested_at=NOON
+        )
+
+        expected = [
+            "Enqueued waited 1 min 58 s",
+            f"Reserved {WORKER} waited 1.0 s",
+            "Started 1.0 s later",
+            "Asked to stop 1 min later",
+            "Lease ends unless it is renewed",
+        ]
+        assert expected == story(record)
+
+    def test_cancelled_record_tells_when(self):
+        record = JobRecordFactory.build(state=JobState.CANCELLED, now=NOON)
+
+        assert ["Enqueued 2 min later", "Cancelled"] == story(record)
+
+    def test_record_tells_when_it_becomes_pointless(self):
+        record = JobRecordFactory.build(now=NOON, expires_at=NOON + MINUTE)
+
+        assert ["Enqueued 3 min later", "Pointless to start after this"] == story(record)
+
+    def test_error_without_a_moment_is_left_out(self):
+        record = JobRecordFactory.build(
+            state=JobState.RETRY, now=NOON, errors=[{"exception": "E"}, "what", {"at": "soon"}]
+        )
+
+        assert not [line for line in story(record) if "failed" in line]
+
+
+class TestErrorMoment:
+    def test_moment_without_a_zone_is_one_of_utc(self):
+        assert NOON == error_moment({"at": "2026-11-21T12:00:00"})
+
+    @override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin")
+    def test_moment_is_local_without_use_tz(self):
+        local = datetime(2026, 11, 21, 13)
+
+        with mock.patch("django.utils.timezone.now", return_value=local):
+            assert local == error_moment({"at": NOON.isoformat()})
+            assert local == error_moment({"at": local.isoformat()})
+
+
+class TestWaited:
+    def test_wait_is_counted_from_when_it_was_due(self):
+        record = JobRecord(available_at=NOON, started_at=NOON + SECOND)
+
+        assert waited(record) == SECOND
+
+    def test_record_that_has_not_started_has_not_waited(self):
+        assert waited(JobRecord(available_at=NOON)) is None

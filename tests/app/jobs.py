@@ -1,0 +1,156 @@
+"""The jobs that tests enqueue."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+from django.db import connection, transaction
+
+from django_jobflow import Cancel, Discard, Job, Retry, Snooze, current_context, job
+from tests.app.models import Order
+
+
+@job
+def add(a, b=1):
+    return a + b
+
+
+@job(queue="notes")
+def note(path, text):
+    """Append a line to a file: what tests read of bodies that ran in other processes."""
+    with Path(path).open("a") as file:
+        file.write(f"{text}\n")
+
+
+@job(max_attempts=3, base_delay=0)
+def fail_until(attempt):
+    if current_context().attempt < attempt:
+        raise ValueError(f"attempt {current_context().attempt} of {attempt}")
+    return current_context().attempt
+
+
+@job
+def end_by(kind):
+    """End in each way that is not a return."""
+    raise {
+        "retry": Retry("later", delay=60),
+        "snooze": Snooze(60),
+        "discard": Discard("of no use"),
+        "cancel": Cancel("not needed"),
+        "system exit": SystemExit(3),
+        "interrupt": KeyboardInterrupt(),
+        "error": ZeroDivisionError("by zero"),
+    }[kind]
+
+
+@job
+def return_set():
+    return {1, 2}
+
+
+@job(timeout=0.2)
+def loop_for_ever():
+    while True:
+        time.sleep(0.01)
+
+
+@job(timeout=0.1)
+def sleep_in_c(seconds):
+    time.sleep(seconds)
+
+
+@job(timeout=0.2)
+async def await_for_ever():
+    await asyncio.Event().wait()
+
+
+@job
+async def add_async(a, b):
+    await asyncio.sleep(0)
+    return a + b
+
+
+@job
+async def count_orders_async():
+    return await Order.objects.acount()
+
+
+@job
+def describe_order(order):
+    return order.number
+
+
+@job
+async def describe_order_async(order):
+    return order.number
+
+
+@job
+def name_thread():
+    return threading.current_thread().name
+
+
+@job
+def leave_transaction_open():
+    connection.set_autocommit(False)
+    Order.objects.create(number="left", email="a@example.com", total=1)
+
+
+@job(timeout=30)
+def touch_and_wait(started, release):
+    """Say that it has begun, then wait until a file appears."""
+    Path(started).touch()
+    while not Path(release).exists():
+        time.sleep(0.01)
+
+
+@job(timeout=30)
+async def touch_and_wait_async(started):
+    Path(started).touch()
+    await asyncio.Event().wait()
+
+
+@job
+def report_progress():
+    current_context().progress(40, "nearly half")
+
+
+class TellAfterwards(Job):
+    """Ends in its transaction, and then its own hook fails."""
+
+    transactional = True
+
+    def perform(self):
+        Order.objects.create(number="told", email="a@example.com", total=1)
+        transaction.on_commit(self.tell)
+
+    def tell(self):
+        raise RuntimeError("nobody listens")
+
+
+class MakeOrder(Job):
+    """Writes a row and ends in one transaction."""
+
+    transactional = True
+    max_attempts = 2
+    base_delay = 60
+
+    def perform(self, number, fail=False):
+        Order.objects.create(number=number, email="a@example.com", total=1)
+        if fail:
+            raise ValueError("after the write")
+        return number
+
+
+class Keyed(Job):
+    """Holds a queue key and an execution key."""
+
+    def queue_key(self, key, **_):
+        return f"queue:{key}"
+
+    def execution_key(self, key, group="one", **_):
+        return f"group:{group}"
+
+    def perform(self, key, group="one"):
+        return key

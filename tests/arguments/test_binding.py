@@ -1,0 +1,107 @@
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_jobflow.arguments import bind, binding
+from django_jobflow.exceptions import ArgumentError
+
+
+def send(order_id, *, copy_to=None): ...
+
+
+def everything(first, second, third=3, *rest, fourth, fifth=5, **others): ...
+
+
+def closed(first, /, second, third=3, *, fourth, fifth=5): ...
+
+
+def nothing(): ...
+
+
+def annotated(order_id: int, copy_to: str | None = None) -> dict: ...
+
+
+def wordy(text="x" * 500): ...
+
+
+SIGNATURES = {f: inspect.signature(f) for f in (send, everything, closed, nothing)}
+NAMES = ["first", "second", "third", "fourth", "fifth", "others", "order_id", "self"]
+
+
+class BindTests:
+    @given(
+        function=st.sampled_from(list(SIGNATURES)),
+        args=st.lists(st.integers(), max_size=4),
+        kwargs=st.dictionaries(st.sampled_from(NAMES), st.integers()),
+    )
+    def test_call_is_bound_exactly_when_python_would_call(self, function, args, kwargs):
+        try:
+            function(*args, **kwargs)
+        except TypeError:
+            with pytest.raises(ArgumentError):
+                bind("n", SIGNATURES[function], args, kwargs)
+        else:
+            assert (args, kwargs) == bind("n", SIGNATURES[function], args, kwargs)
+
+    def test_defaults_are_not_filled_in(self):
+        assert ([7], {}) == bind("n", SIGNATURES[send], (7,), {})
+
+    def test_result_shares_nothing_with_the_call(self):
+        kwargs = {"order_id": 7}
+
+        _, bound = bind("n", SIGNATURES[send], (), kwargs)
+
+        assert bound is not kwargs
+
+    def test_right_call_does_without_signature_bind(self, monkeypatch):
+        monkeypatch.setattr(inspect.Signature, "bind", None)
+
+        assert ([], {"order_id": 7}) == bind("n", SIGNATURES[send], (), {"order_id": 7})
+        assert ([7], {"copy_to": 1}) == bind("n", SIGNATURES[send], (7,), {"copy_to": 1})
+
+    @pytest.mark.parametrize(
+        ("args", "kwargs", "expected"),
+        [
+            ((), {}, "missing a required argument: 'order_id'"),
+            ((1, 2), {}, "too many positional arguments"),
+            ((1,), {"order_id": 1}, "multiple values for argument 'order_id'"),
+            ((1,), {"copy": 1}, "got an unexpected keyword argument 'copy'"),
+        ],
+    )
+    def test_wrong_call_is_told_with_the_job_and_its_signature(self, args, kwargs, expected):
+        with pytest.raises(ArgumentError) as caught:
+            bind("shop.jobs.SendReceipt", SIGNATURES[send], args, kwargs)
+
+        assert f"shop.jobs.SendReceipt: {expected}. Expected (order_id, *, copy_to=None)." == str(
+            caught.value
+        )
+        assert isinstance(caught.value, TypeError)
+
+    def test_annotations_are_left_out_of_the_error(self):
+        with pytest.raises(ArgumentError) as caught:
+            bind("n", inspect.signature(annotated), (), {"x": 1, "order_id": 2})
+
+        assert (
+            "n: got an unexpected keyword argument 'x'. Expected (order_id, copy_to=None)."
+            == str(caught.value)
+        )
+
+    def test_long_signature_is_cut_in_the_error(self):
+        with pytest.raises(ArgumentError) as caught:
+            bind("n", inspect.signature(wordy), (1, 2), {})
+
+        expected = f"n: too many positional arguments. Expected (text='{'x' * 149}...)."
+        assert expected == str(caught.value)
+
+
+class ShapesTests:
+    def test_signature_made_for_each_call_is_not_kept_for_ever(self, monkeypatch):
+        monkeypatch.setattr(binding, "SHAPES", {})
+        monkeypatch.setattr(binding, "MAX_SHAPES", 3)
+
+        for _ in range(10):
+            bind("n", inspect.signature(nothing), (), {})
+
+        assert len(binding.SHAPES) <= 3

@@ -1,0 +1,120 @@
+"""What every test may ask for, and the databases under all of them.
+
+``JOBFLOW_TEST_REQUIRE``, a list of ``postgresql``, ``mariadb`` and ``browser``, names what must be
+there: where it is not, the tests fail instead of being skipped.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import environ
+import hypothesis
+import pytest
+from django.db import connections
+
+from tests import databases, servers
+
+# Tells the processes of pytest-xdist why there is no database.
+UNAVAILABLE = "JOBFLOW_TEST_UNAVAILABLE"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+DATABASE_MATTERS_NOT = {"docs", "example", "test_packaging.py"}
+REPOSITORY = Path(__file__).parent.parent
+
+env = environ.Env()
+
+hypothesis.settings.register_profile("jobflow", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("jobflow")
+
+database_version = pytest.StashKey[str]()
+
+
+def is_required(resource: str) -> bool:
+    """Whether a test that needs *resource* has to fail without it."""
+    return resource in env.list("JOBFLOW_TEST_REQUIRE", default=[])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # the process that started this one has seen to it
+    try:
+        config.stash[database_version] = prepare_database(config)
+    except servers.ServerUnavailable as error:
+        if is_required(databases.kind()):
+            raise pytest.UsageError(str(error)) from error
+        config.stash[database_version] = os.environ[UNAVAILABLE] = str(error)
+
+
+def prepare_database(config: pytest.Config) -> str:
+    """Start the server if it is ours to start, and ask whichever it is for its version."""
+    databases.run_directory().mkdir(mode=0o700)
+    config.add_cleanup(lambda: shutil.rmtree(databases.run_directory()))
+    if databases.needs_own_server():
+        server = servers.PostgresqlServer(databases.server_directory())
+        server.start()
+        config.add_cleanup(server.stop)
+    return servers.VERSIONS[databases.kind()](databases.url())
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if hasattr(config, "workerinput"):
+        return []
+    return [f"database: {config.stash[database_version]}"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if reason := os.environ.get(UNAVAILABLE):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    if databases.kind() != "sqlite":
+        config.hook.pytest_deselected(items=[item for item in items if is_deaf(item)])
+        items[:] = [item for item in items if not is_deaf(item)]
+
+
+def is_deaf(item: pytest.Item) -> bool:
+    """Whether *item* is slow and passes alike on every database, so that one of them is enough."""
+    return item.path.relative_to(REPOSITORY / "tests").parts[0] in DATABASE_MATTERS_NOT
+
+
+@pytest.fixture
+def worker_env(transactional_db: None) -> dict[str, str]:
+    """The environment of a process that works on the test's own databases.
+
+    A worker is started by ``[sys.executable, "-m", "django", "runjobs", ...]``. Its ``JOBFLOW`` is
+    what the key ``JOBFLOW_TEST_SETTINGS`` says, as JSON.
+    """
+    names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in connections}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PYTHONPATH": path,
+        databases.DATABASE_NAMES: json.dumps(names),
+    }
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium, from ``JOBFLOW_TEST_CHROMIUM`` or the PATH."""
+    candidates = [os.environ.get("JOBFLOW_TEST_CHROMIUM", ""), *CHROMIUM_NAMES]
+    if found := next(filter(None, map(shutil.which, candidates)), None):
+        return found
+    give_up = pytest.fail if is_required("browser") else pytest.skip
+    give_up("There is no Chromium. Install it, or name it in JOBFLOW_TEST_CHROMIUM.")
+
+
+@pytest.fixture
+def page(chromium: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty page of a headless Chromium, to be used with ``live_server``."""
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread, and Django would refuse to query beside it.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    silence = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*options, *silence])
+        yield browser.new_page()
+        browser.close()

@@ -1,0 +1,132 @@
+import asyncio
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from django_jobflow import Cancel, JobContext, JobflowError, current_context
+from django_jobflow.declare.context import set_current
+
+
+class Recorder:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self, *, cancelled=False):
+        self.cancelled = cancelled
+        self.told = []
+
+    def progress(self, *values):
+        self.told.append(("progress", *values))
+
+    def heartbeat(self, *values):
+        self.told.append(("heartbeat", *values))
+
+    def is_cancelled(self, job_id):
+        return self.cancelled
+
+
+class DetachedContextTests:
+    def test_has_the_values_of_a_first_attempt(self):
+        context = JobContext()
+
+        assert (0, "", "default", 1, 1, None, {}) == (
+            context.job_id,
+            context.name,
+            context.queue,
+            context.attempt,
+            context.max_attempts,
+            context.deadline,
+            context.meta,
+        )
+
+    def test_says_nothing_to_anybody(self):
+        context = JobContext()
+
+        context.progress(50, "half")
+        context.heartbeat()
+        context.raise_if_cancelled()
+
+        assert context.is_cancelled() is False
+
+    def test_takes_what_a_test_wants(self):
+        deadline = datetime(2030, 1, 1, tzinfo=UTC)
+
+        context = JobContext(attempt=2, max_attempts=3, deadline=deadline, meta={"trace": "x"})
+
+        assert (2, 3, deadline, {"trace": "x"}) == (
+            context.attempt,
+            context.max_attempts,
+            context.deadline,
+            context.meta,
+        )
+
+
+class ReportingTests:
+    def test_progress_goes_to_the_worker_as_whole_percent(self):
+        reporter = Recorder()
+
+        JobContext(job_id=7, reporter=reporter).progress(33.9, "a third")
+
+        assert [("progress", 7, 33, "a third")] == reporter.told
+
+    def test_message_of_progress_is_cut_to_its_column(self):
+        reporter = Recorder()
+
+        JobContext(reporter=reporter).progress(0, "x" * 201)
+
+        assert [("progress", 0, 0, "x" * 200)] == reporter.told
+
+    @pytest.mark.parametrize("percent", [-1, 100.1, "50", None, float("nan")])
+    def test_progress_out_of_range_is_refused(self, percent):
+        with pytest.raises(JobflowError) as caught:
+            JobContext(name="send").progress(percent)
+
+        assert f"send: expected progress to be a number from 0 to 100, got {percent!r}." == str(
+            caught.value
+        )
+
+    def test_heartbeat_goes_to_the_worker(self):
+        reporter = Recorder()
+
+        JobContext(job_id=7, reporter=reporter).heartbeat()
+
+        assert [("heartbeat", 7)] == reporter.told
+
+    def test_cancelled_body_can_see_it(self):
+        assert JobContext(reporter=Recorder(cancelled=True)).is_cancelled() is True
+        assert JobContext(reporter=Recorder()).is_cancelled() is False
+
+    def test_cancelled_body_can_end_there(self):
+        with pytest.raises(Cancel) as caught:
+            JobContext(reporter=Recorder(cancelled=True)).raise_if_cancelled()
+
+        assert "Cancelled while running." == str(caught.value)
+
+
+class CurrentContextTests:
+    def test_each_thread_has_its_own(self):
+        seen = {}
+
+        def see(attempt):
+            set_current(JobContext(attempt=attempt))
+            seen[attempt] = current_context().attempt
+
+        threads = [threading.Thread(target=see, args=[attempt]) for attempt in (2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+
+        assert ({2: 2, 3: 3}, 1) == (seen, current_context().attempt)
+
+    def test_each_async_task_has_its_own(self):
+        async def see(attempt):
+            set_current(JobContext(attempt=attempt))
+            await asyncio.sleep(0)
+            return current_context().attempt
+
+        async def both():
+            return await asyncio.gather(see(2), see(3))
+
+        assert [2, 3] == asyncio.run(both())
+        assert 1 == current_context().attempt

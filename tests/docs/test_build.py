@@ -1,0 +1,248 @@
+"""The documentation is built without a warning, and says what the code says."""
+
+import ast
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import django_jobflow
+from django_jobflow import checks, conf, signals, states
+from django_jobflow.declare import call_options, options
+from django_jobflow.models import JobRecord, SucceededJob, Worker
+from tests.docs.pages import DOCS, REPOSITORY
+
+pytest.importorskip("furo", reason="The packages that build the documentation are not installed.")
+bs4 = pytest.importorskip("bs4")
+
+PACKAGE = Path(django_jobflow.__file__).parent
+SETTINGS = {"DJANGO_SETTINGS_MODULE", "DATABASE_URL"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, worker_id):
+    """The folder of the built pages; the processes of pytest-xdist share one."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "docs"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            build(folder / "html")
+            (folder / "done").touch()
+    return folder / "html"
+
+
+def build(folder):
+    """Build the pages as a stranger does: with no settings of these tests."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", DOCS, folder],
+        cwd=REPOSITORY,
+        env={key: os.environ[key] for key in os.environ if key not in SETTINGS},
+        capture_output=True,
+        text=True,
+    )
+    assert (0, "") == (ended.returncode, ended.stderr)
+
+
+@pytest.fixture
+def page(built):
+    def read(name):
+        return bs4.BeautifulSoup((built / f"{name}.html").read_text(), "html.parser")
+
+    return read
+
+
+def rows(page, identifier):
+    """The cells of a table, without its head."""
+    table = page.find(id=identifier)
+    return [[cell.get_text() for cell in row.find_all("td")] for row in table.tbody.find_all("tr")]
+
+
+def firsts(page, identifier):
+    return [row[0] for row in rows(page, identifier)]
+
+
+def words(some):
+    return [state.value for state in states.JobState if state in some]
+
+
+class LifeTests:
+    @pytest.fixture
+    def life(self, page):
+        return page("explanation/life-of-a-job")
+
+    def test_table_of_moves_is_the_one_of_the_code(self, life):
+        expected = [
+            [
+                move.verb,
+                ", ".join(words(move.origins)) or "(no row)",
+                ", ".join(words(move.targets)) or "(SucceededJob)",
+                move.by,
+                move.changes,
+            ]
+            for move in states.TRANSITIONS.values()
+        ]
+
+        assert expected == rows(life, "transitions")
+
+    def test_every_state_is_explained(self, life):
+        table = life.find("table")
+
+        found = [row.find("td").get_text() for row in table.tbody.find_all("tr")]
+        assert set(states.JobState) == set(found)
+
+    def test_every_verb_is_told_of(self, life):
+        told = {strong.get_text() for strong in life.find_all("strong")}
+        aliases = {"postpone": "postponed", "refuse": "refused", "rescue": "rescues"}
+        aliases |= {"lose": "lost"}
+
+        assert set() == {aliases.get(verb, verb) for verb in states.TRANSITIONS} - told
+
+    def test_diagram_shows_every_state(self, life):
+        drawn = {shape["data-state"] for shape in life.select("[data-state]")}
+
+        assert set(states.JobState) == drawn
+
+    def test_diagram_shows_every_move(self, life):
+        groups = {
+            "START": [None],
+            "SUCCEEDED": [None],
+            "UNFINISHED": states.UNFINISHED,
+            "PENDING": states.PENDING,
+            "READY": ["AVAILABLE", "WAITING"],
+            "HELD": states.HELD,
+            "ENDED": states.ENDED,
+        }
+        drawn = {
+            (verb, origin, target)
+            for arrow in life.select("[data-verbs]")
+            for verb in arrow["data-verbs"].split()
+            for origin in groups.get(arrow["data-from"], [arrow["data-from"]])
+            for target in groups.get(arrow["data-to"], [arrow["data-to"]])
+        }
+
+        moves = {
+            (move.verb, origin, target)
+            for move in states.TRANSITIONS.values()
+            for origin in move.origins or [None]
+            for target in move.targets or [None]
+        }
+        inside = {move for move in moves if move[0] == "replace"}  # what stays in its frame
+        assert moves - inside == drawn - inside
+
+    def test_every_arrow_has_its_route(self, life, monkeypatch):
+        monkeypatch.syspath_prepend(DOCS / "_ext")
+        import diagram
+
+        assert set(diagram.edges()) == set(diagram.ROUTES)
+
+
+class ReferenceTests:
+    def test_options_of_a_job(self, page):
+        assert list(options.NAMES) == firsts(page("reference/declaring"), "job-options")
+
+    def test_options_of_a_call(self, page):
+        found = firsts(page("reference/enqueueing"), "call-options")
+
+        assert list(call_options.READERS) == found
+
+    def test_settings(self, page):
+        headings = page("reference/settings").find_all("h3")
+
+        assert list(conf.NAMES) == [heading.code.get_text() for heading in headings]
+
+    @pytest.mark.parametrize(
+        ("model", "table"),
+        [
+            (JobRecord, "record-fields"),
+            (SucceededJob, "succeeded-fields"),
+            (Worker, "worker-fields"),
+        ],
+    )
+    def test_fields(self, page, model, table):
+        found = firsts(page("reference/models"), table)
+
+        assert [field.attname for field in model._meta.concrete_fields] == found
+
+    def test_sets_of_states(self, page):
+        for name, listed, _ in rows(page("reference/states"), "state-sets"):
+            assert ", ".join(words(getattr(states, name))) == listed
+
+        named = {name for name, value in vars(states).items() if isinstance(value, frozenset)}
+        assert named == set(firsts(page("reference/states"), "state-sets"))
+
+    def test_signals(self, page):
+        table = page("reference/signals").find("table")
+        found = [row.find("td").get_text() for row in table.tbody.find_all("tr")]
+
+        assert [name for name in vars(signals) if name.startswith("job_")] == found
+
+    def test_public_names(self, page):
+        pages = ["declaring", "exceptions", "outcomes", "states"]
+        found = {each.get("id") for name in pages for each in page(f"reference/{name}")("dt")}
+
+        names = {f"django_jobflow.{name}" for name in django_jobflow.__all__}
+        assert {"django_jobflow.__version__"} == names - found
+
+
+class ChecksTests:
+    @pytest.fixture
+    def table(self, page):
+        return {row[0]: row[1:] for row in rows(page("reference/checks"), "checks")}
+
+    def test_every_check_is_in_the_table(self, table):
+        ids = re.findall(r"\bjobflow\.[EW]\d{3}\b", Path(checks.__file__).read_text())
+
+        assert sorted(set(ids)) == list(table)
+
+    def test_every_check_has_its_number_in_a_docstring(self, table):
+        functions = [*checks.ALWAYS, checks.check_sqlite_journal]
+
+        numbers = [
+            number for each in functions for number in re.findall(r"[EW]\d{3}", each.__doc__)
+        ]
+        assert sorted(f"jobflow.{number}" for number in numbers) == list(table)
+
+    def test_every_check_has_a_way_out(self, table):
+        assert [] == [number for number, (wrong, todo) in table.items() if not wrong or not todo]
+
+
+class LogEventTests:
+    def test_every_event_is_in_the_table(self, page):
+        written = {
+            event
+            for path in PACKAGE.rglob("*.py")
+            for event in filter(None, events_of(ast.parse(path.read_text())))
+        }
+
+        assert sorted(written) == sorted(firsts(page("reference/log-events"), "log-events"))
+
+
+def events_of(tree):
+    """The words that *tree* writes to the log, or hands on to be written there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.endswith((".log", "._log", "_ended")):
+                yield from filter(is_event, map(constant, node.args))
+            if name == "logger.exception":
+                yield constant(node.args[0]).split()[0]
+            yield from (constant(each.value) for each in node.keywords if each.arg == "event")
+        elif isinstance(node, ast.For) and "event" in ast.unparse(node.target):
+            yield from filter(is_event, map(constant, ast.walk(node.iter)))
+        elif isinstance(node, ast.Dict):
+            items = zip(node.keys, node.values, strict=True)
+            yield from (constant(value) for key, value in items if constant(key) == "event")
+
+
+def constant(node):
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def is_event(word):
+    return re.fullmatch(r"[a-z]+(_[a-z]+)+", word) is not None

@@ -1,0 +1,81 @@
+from django_jobflow.models import Worker
+from tests.engines.contract import HOUR, MINUTE, NOON, TICK, Contract
+from tests.factories import WorkerFactory
+
+
+def names():
+    return set(Worker.objects.values_list("name", flat=True))
+
+
+class WorkerTests(Contract):
+    def test_worker_that_begins_has_a_row(self):
+        before = self.engine.now()
+
+        self.engine.register_worker("h:1", host="h", pid=1, queues=["a", "b"], threads=4)
+
+        worker, after = Worker.objects.get(), self.engine.now()
+        assert ("h:1", "h", 1, ["a", "b"], 4) == (
+            worker.name,
+            worker.host,
+            worker.pid,
+            worker.queues,
+            worker.threads,
+        )
+        assert before <= worker.started_at <= after
+        assert before <= worker.heartbeat_at <= after
+
+    def test_heartbeat_is_that_of_the_clock_of_the_database(self):
+        worker, other = WorkerFactory(now=NOON), WorkerFactory(now=NOON)
+        before = self.engine.now()
+
+        assert self.engine.beat(worker.name)
+
+        moments = dict(Worker.objects.values_list("name", "heartbeat_at"))
+        assert before <= moments[worker.name] <= self.engine.now()
+        assert NOON == moments[other.name]
+
+    def test_row_is_gone_and_the_worker_is_told(self):
+        WorkerFactory(name="h:2")
+
+        assert not self.engine.beat("h:1")
+        assert not self.engine.beat("H:2")
+
+    def test_worker_that_ends_has_no_row(self):
+        WorkerFactory(name="h:1")
+        WorkerFactory(name="h:2")
+
+        self.engine.remove_worker("h:1")
+
+        assert {"h:2"} == names()
+
+    def test_silent_workers_are_removed(self):
+        WorkerFactory(name="silent", heartbeat_at=NOON - MINUTE)
+        WorkerFactory(name="alive", heartbeat_at=NOON - MINUTE + TICK)
+
+        assert 1 == self.engine.prune_workers(MINUTE, NOON)
+        assert {"alive"} == names()
+
+    def test_silence_is_counted_by_the_clock_of_the_database(self):
+        now = self.engine.now()
+        WorkerFactory(name="silent", heartbeat_at=now - HOUR)
+        WorkerFactory(name="alive", heartbeat_at=now)
+
+        assert 1 == self.engine.prune_workers(MINUTE)
+        assert {"alive"} == names()
+
+
+class ServedQueuesTests(Contract):
+    def test_no_worker_lives_and_nothing_is_served(self):
+        assert set() == self.engine.served_queues()
+
+    def test_queues_of_all_workers_are_put_together(self):
+        WorkerFactory(queues=["a", "b"])
+        WorkerFactory(queues=["b", "c"])
+
+        assert {"a", "b", "c"} == self.engine.served_queues()
+
+    def test_one_worker_serves_all_and_there_is_no_list(self):
+        WorkerFactory(queues=["a"])
+        WorkerFactory(queues=[])
+
+        assert self.engine.served_queues() is None

@@ -17,6 +17,7 @@ from django_jobflow.states import PENDING, JobState
 
 MESSAGE_SHOWN = 80  # characters of an error's message in a list
 MESSAGE_TITLE = 500  # and in its title
+RESULT_SHOWN = 60  # characters of a result in a list
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -120,6 +121,11 @@ def last_error(job: JobFacts) -> SafeString | None:
         message=Truncator(" ".join(message.split())).chars(MESSAGE_SHOWN),
         title=Truncator(f"{kind}: {message}").chars(MESSAGE_TITLE),
     )
+
+
+def result(text: str) -> SafeString:
+    """Return the beginning of a result."""
+    return _rendered("_result.html", text=Truncator(text).chars(RESULT_SHOWN))
 
 
 def error_of(entry: Any) -> tuple[str, str]:

@@ -68,7 +68,8 @@ def _facts(job: JobFacts) -> Iterator[Fact]:
     yield Fact(_("Tags"), ", ".join(map(str, job.tags)))
     yield _field(job, "reserved_by")
     if job.progress is not None and not isinstance(job, SucceededJob):
-        yield Fact(_("Progress"), f"{job.progress} % {job.progress_message}".strip())
+        message = f" ({job.progress_message})" if job.progress_message else ""
+        yield Fact(_("Progress"), f"{job.progress} %{message}")
 
 
 def _moments(job: JobFacts) -> Iterator[Fact]:

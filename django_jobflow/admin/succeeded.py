@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models.functions import Cast, Left
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,8 +20,7 @@ from django_jobflow.admin.reading import LARGE, JobAdmin
 from django_jobflow.models import SucceededJob
 from django_jobflow.operate import Done
 
-RESULT_SHOWN = 60  # characters of a result in a list
-RESULT_READ = 400  # and what is read for them, since JSON may escape a letter with six
+RESULT_READ = 400  # characters: enough for a list, though JSON may escape a letter with six
 
 
 class SucceededJobAdmin(JobAdmin):
@@ -72,8 +70,8 @@ class SucceededJobAdmin(JobAdmin):
         return cells.between(job.started_at, job.succeeded_at)
 
     @admin.display(description=gettext_lazy("result"))
-    def result_start(self, job: Any) -> str | None:
-        return None if job.start is None else Truncator(_readable(job.start)).chars(RESULT_SHOWN)
+    def result_start(self, job: Any) -> SafeString | None:
+        return None if job.start is None else cells.result(_readable(job.start))
 
 
 def _readable(start: str) -> str:

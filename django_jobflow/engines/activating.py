@@ -76,11 +76,14 @@ class Activating(Ground):
         the one is about to make WAITING. So keys that gave nobody a turn are looked at again
         after the commit.
         """
-        wanted = sorted({(partition, key) for partition, key in keys if key})
-        idle = [pair for pair in wanted if not self._promote(*pair)]
+        idle = self._promote_each(sorted({(partition, key) for partition, key in keys if key}))
         # Where rows cannot be locked, nobody else writes until the commit.
         if idle and self.connection.in_atomic_block and self.locks_rows:
-            transaction.on_commit(lambda: self.promote(idle), using=self.alias, robust=True)
+            transaction.on_commit(lambda: self._promote_each(idle), using=self.alias, robust=True)
+
+    def _promote_each(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Give the next row of each of *keys* its turn; return those that had nobody to give."""
+        return [(partition, key) for partition, key in keys if not self._promote(partition, key)]
 
     def _promote(self, partition: str, key: str) -> bool:
         """Give the next row of one key its turn; say whether somebody has got it."""

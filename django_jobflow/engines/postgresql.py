@@ -9,6 +9,7 @@ from typing import Any
 from django_jobflow import states
 from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
 from django_jobflow.engines.base import Engine
+from django_jobflow.engines.repeating import repeating
 from django_jobflow.engines.settling import KEPT
 from django_jobflow.engines.statements import (
     JOB,
@@ -19,6 +20,8 @@ from django_jobflow.engines.statements import (
     json_text,
     read_json,
 )
+
+DEADLOCK = "40P01"
 
 # The ORM has no UPDATE or DELETE that returns rows or joins a list of values. States stand
 # in the statements as literals: the planner takes a partial index only for those. `moment`
@@ -78,8 +81,12 @@ END = f"""
     RETURNING job.id"""
 
 
+@repeating
 class PostgreSQLEngine(Engine):
     """The engine of PostgreSQL."""
+
+    def is_undone(self, error: Exception) -> bool:
+        return getattr(error.__cause__, "sqlstate", None) == DEADLOCK
 
     def reserve(
         self,
@@ -116,6 +123,7 @@ class PostgreSQLEngine(Engine):
         return started
 
     def settle(self, endings: Sequence[Ending], now: datetime | None = None) -> set[int]:
+        endings = sorted(endings, key=lambda ending: ending.reservation.id)
         successes = [ending for ending in endings if ending.state is None]
         others = [ending for ending in endings if ending.state is not None]
         leaving = [

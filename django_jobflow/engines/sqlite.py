@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Value
 from django.utils import timezone
 
+from django_jobflow import conf
 from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
 from django_jobflow.engines.base import Engine
 from django_jobflow.engines.settling import KEPT
@@ -175,7 +175,7 @@ def _reservation(row: tuple[Any, ...], worker: str) -> Reservation:
     for index in _JSON:
         values[index] = read_json(values[index])
     for index in _MOMENTS:
-        if values[index] is not None and settings.USE_TZ:
+        if values[index] is not None and conf.has_time_zones():
             values[index] = values[index].replace(tzinfo=UTC)
     if values[_TIMEOUT] is not None:
         values[_TIMEOUT] = timedelta(microseconds=values[_TIMEOUT])

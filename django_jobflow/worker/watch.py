@@ -19,6 +19,7 @@ class Guard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: int | None = None
+        self._struck = False
         self.execution: Execution | None = None
 
     def enter(self, execution: Execution) -> None:
@@ -30,9 +31,11 @@ class Guard:
     def leave(self) -> None:
         """Close: no exception arrives after this, not even one that is on its way."""
         with self._lock:
-            if self._thread is not None:
-                _set_exception(self._thread, None)
+            thread, struck = self._thread, self._struck
             self._thread = self.execution = None
+            self._struck = False
+        if struck and thread is not None:
+            _intercept(thread)
 
     def interrupt(self, execution: Execution, exception: type[JobInterrupt]) -> bool:
         """Raise *exception* inside the body of *execution*, if it still runs."""
@@ -41,6 +44,7 @@ class Guard:
                 return False
             _set_exception(self._thread, exception)
             self.execution = None  # one interrupt for one execution
+            self._struck = True
             return True
 
 
@@ -97,7 +101,19 @@ class Watch:
         return nearest
 
 
-def _set_exception(thread: int, exception: type[JobInterrupt] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if exception is None else ctypes.py_object(exception)
-    )
+def _set_exception(thread: int, exception: type[JobInterrupt]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception))
+
+
+def _intercept(thread: int) -> None:
+    """Take the exception that may still be on its way to the calling *thread*.
+
+    Another one is sent in its place and caught here. Clearing it with NULL would leave CPython
+    3.11 and 3.12 looking for it for ever, and 3.11 stuck while it is traced (debugger, coverage).
+    """
+    try:
+        _set_exception(thread, JobInterrupt)
+        while True:
+            time.sleep(0)
+    except JobInterrupt:
+        pass

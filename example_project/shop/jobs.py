@@ -57,7 +57,7 @@ class TakeOrder(Job):
     base_delay = 0.2
 
     def perform(self, row_id):
-        row = ImportedRow.objects.select_related("file").get(pk=row_id)
+        row = ImportedRow.objects.get(pk=row_id)
         try:
             order = take_order(row)
         except BadRow as error:

@@ -78,8 +78,13 @@ class JobPageTests(PageTestCase):
 
         facts = self.facts(record)
 
-        assert (WORKER, "40 % 400 of 1,000") == (facts["Worker"], facts["Progress"])
+        assert (WORKER, "40 % (400 of 1,000)") == (facts["Worker"], facts["Progress"])
         assert "in 1 min" in facts["Lease ends"]
+
+    def test_progress_without_a_message_is_a_number(self):
+        record = JobRecordFactory(state=JobState.IN_PROGRESS, progress=0)
+
+        assert "0 %" == self.facts(record)["Progress"]
 
     def test_arguments_are_shown_by_what_they_stand_for(self):
         record = JobRecordFactory(

@@ -22,7 +22,7 @@ from shop.demo.processes import Process
 from shop.jobs import ChargeOrder, ImportOrders, TakeOrder
 
 ENDED = (JobState.FAILED, JobState.CANCELLED)
-PAUSE = 0.25  # seconds between two looks
+PAUSE = 0.4  # seconds between two looks
 PATIENCE = 60  # seconds without a finished job until something must be wrong
 
 FOLLOWERS = {TakeOrder: 2, ChargeOrder: 1}

@@ -1,0 +1,68 @@
+"""Making a verb again whose transaction the database undid for the sake of another."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.db import OperationalError
+
+from django_jobflow.engines.base import Engine
+
+TRIES = 5
+PAUSE = 0.01  # seconds, at most, before the next try
+
+VERBS = (
+    "insert",
+    "insert_many",
+    "replace_waiting",
+    "reserve",
+    "reserve_records",
+    "start",
+    "start_record",
+    "extend",
+    "release",
+    "settle",
+    "_take_batch",
+    "_activate_batch",
+    "promote_waiting",
+    "run_now",
+    "retry",
+    "cancel",
+    "delete",
+    "prune_ended",
+    "prune_succeeded",
+)
+"""The verbs that write; each is one short transaction that can be made again."""
+
+E = TypeVar("E", bound=type[Engine])
+
+
+def repeating(engine: E) -> E:
+    """Let the verbs of *engine* be made again when ``is_undone`` says that they were undone.
+
+    Rows are locked in the order of their ids, but two statements may still meet: an UPDATE
+    takes them as its plan finds them, and InnoDB locks gaps and entries of every index. Inside
+    a transaction of the caller the error is the caller's.
+    """
+    for verb in VERBS:
+        setattr(engine, verb, _repeated(getattr(engine, verb)))
+    return engine
+
+
+def _repeated(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(verb)
+    def repeated(self: Engine, *args: Any, **kwargs: Any) -> Any:
+        for _ in range(TRIES - 1):
+            try:
+                return verb(self, *args, **kwargs)
+            except OperationalError as error:
+                if self.connection.in_atomic_block or not self.is_undone(error):
+                    raise
+                time.sleep(random.uniform(0, PAUSE))
+        return verb(self, *args, **kwargs)
+
+    return repeated

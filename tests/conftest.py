@@ -7,9 +7,7 @@ there: where it is not, the tests fail instead of being skipped.
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import environ
 import hypothesis
@@ -103,18 +101,3 @@ def chromium() -> str:
         return found
     give_up = pytest.fail if is_required("browser") else pytest.skip
     give_up("There is no Chromium. Install it, or name it in JOBFLOW_TEST_CHROMIUM.")
-
-
-@pytest.fixture
-def page(chromium: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty page of a headless Chromium, to be used with ``live_server``."""
-    from playwright.sync_api import sync_playwright
-
-    # Playwright keeps an event loop in this thread, and Django would refuse to query beside it.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    silence = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*options, *silence])
-        yield browser.new_page()
-        browser.close()

@@ -35,6 +35,7 @@ EXCEPTIONS = {
     ("declare", "models"): "which returns a record",
     ("models", "engines"): "the verbs of the queryset are spoken by the engine of its database",
 }
+SETTINGS_READERS = {"conf": "it turns JOBFLOW into one value"}
 MISPLACED_NAMES = {"utils", "helpers", "common"}
 
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
@@ -168,7 +169,7 @@ def test_exception_is_still_needed(exception):
     assert exception in {(found.room, found.imported) for found in IMPORTS}
 
 
-def test_only_conf_reads_the_settings_of_django():
+def test_settings_of_django_are_read_in_few_rooms():
     readers = {
         room_of(parts_of(path))
         for path in modules()
@@ -176,4 +177,4 @@ def test_only_conf_reads_the_settings_of_django():
         if "django.conf.settings" in imported_names(node, path)
     }
 
-    assert set() == readers - {"conf"}
+    assert set(SETTINGS_READERS) == readers

@@ -18,31 +18,38 @@ RESERVED_COLUMNS = ", ".join(RESERVATION_FIELDS)
 JSON_FIELDS = ("args", "kwargs", "errors", "tags", "meta")
 
 
-def first_ids(queues: Sequence[str] | None, values: dict[str, Any], lock: str = "") -> str:
+def first_ids(
+    queues: Sequence[str] | None,
+    values: dict[str, Any],
+    *,
+    limit: str = "%(limit)s",
+    lock: str = "",
+) -> str:
     """Return the query for the ids of the first AVAILABLE rows: an index range for each queue.
 
     Args:
         queues: None means any.
         values: Gets the parameters that the query needs beside ``limit``.
+        limit: How the limit of a range is written.
         lock: What locks the rows, where there is such a clause.
     """
-    if queues is None:
-        return f"SELECT id FROM ({_first('', lock)}) AS first_rows"
-    ranges = []
-    for number, queue in enumerate(dict.fromkeys(queues)):
-        values[f"queue{number}"] = queue
-        first = _first(f"AND queue = %(queue{number})s", lock)
-        ranges.append(f"SELECT * FROM ({first}) AS range{number}")
-    union = " UNION ALL ".join(ranges)
-    return f"SELECT id FROM ({union}) AS ranges ORDER BY {ORDER} LIMIT %(limit)s"
-
-
-def _first(condition: str, lock: str) -> str:
+    conditions = [""]
+    if queues is not None:
+        names = list(dict.fromkeys(queues))
+        values |= {f"queue{number}": name for number, name in enumerate(names)}
+        conditions = [f"AND queue = %(queue{number})s" for number in range(len(names))]
     # The state as a literal: a planner takes a partial index for nothing else.
-    return (
+    ranges = [
         f"SELECT id, priority, available_at FROM {JOB} "
-        f"WHERE state = 'AVAILABLE' {condition} ORDER BY {ORDER} LIMIT %(limit)s {lock}"
+        f"WHERE state = 'AVAILABLE' {condition} ORDER BY {ORDER} LIMIT {limit} {lock}"
+        for condition in conditions
+    ]
+    if len(ranges) == 1:
+        return f"SELECT id FROM ({ranges[0]}) AS first_rows"
+    union = " UNION ALL ".join(
+        f"SELECT * FROM ({each}) AS range{number}" for number, each in enumerate(ranges)
     )
+    return f"SELECT id FROM ({union}) AS ranges ORDER BY {ORDER} LIMIT %(limit)s"
 
 
 def read_json(text: str) -> Any:

@@ -236,7 +236,14 @@ class Migration(migrations.Migration):
                         where=models.Q(("state__in", ["CANCELLED", "FAILED"])),
                     ),
                     django_jobflow.models.fields.PartialIndex(
-                        fallback=("state", "partition", "execution_key"),
+                        fallback=(
+                            "state",
+                            "partition",
+                            "execution_key",
+                            "-priority",
+                            "available_at",
+                            "id",
+                        ),
                         fields=["partition", "execution_key", "-priority", "available_at", "id"],
                         name="jobflow_job_waiting",
                         unique=False,

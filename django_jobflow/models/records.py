@@ -135,7 +135,14 @@ class JobRecord(JobFacts):
             PartialIndex(
                 name="jobflow_job_waiting",
                 fields=["partition", "execution_key", "-priority", "available_at", "id"],
-                fallback=["state", "partition", "execution_key"],
+                fallback=[
+                    "state",
+                    "partition",
+                    "execution_key",
+                    "-priority",
+                    "available_at",
+                    "id",
+                ],
                 where=Q(state=JobState.WAITING.value),
             ),
             PartialIndex(

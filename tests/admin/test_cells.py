@@ -96,7 +96,7 @@ class TestNextRun:
 
         assert "in 1 h" in cells.next_run(record)
 
-    @pytest.mark.parametrize("state", set(JobState) - {"AVAILABLE", "SCHEDULED", "RETRY"})
+    @pytest.mark.parametrize("state", sorted(set(JobState) - {"AVAILABLE", "SCHEDULED", "RETRY"}))
     def test_other_record_waits_for_no_time(self, state):
         assert cells.next_run(JobRecordFactory.build(state=state, now=NOON)) is None
 

@@ -25,9 +25,7 @@ class BudgetContract(Contract):
     @contextmanager
     def costs(self, portable, *, merged=None, verb=""):
         """Count statements; *merged* of them where the engine has *verb* in a form of its own."""
-        own = inspect.unwrap(getattr(type(self.engine), verb)) if verb else None
-        is_merged = verb and own is not getattr(Engine, verb)
-        expected = merged if is_merged else portable
+        expected = merged if verb and self.has_own(verb) else portable
         with CaptureQueriesContext(connection) as captured:
             yield
         statements = [query["sql"] for query in captured.captured_queries]
@@ -37,7 +35,10 @@ class BudgetContract(Contract):
     @property
     def archiving(self):
         """What writing successes costs: lock, read, insert, delete; or insert from the rows."""
-        return 4 if type(self.engine)._keep is Engine._keep else 3
+        return 3 if self.has_own("_keep") else 4
+
+    def has_own(self, verb):
+        return inspect.unwrap(getattr(type(self.engine), verb)) is not getattr(Engine, verb)
 
     @property
     def clock(self):

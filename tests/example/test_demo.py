@@ -235,6 +235,8 @@ def test_signal_ends_the_demo_and_all_that_it_started(
         env=project.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell starts what runs in the background deaf to Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as demo:
         deadline = time.monotonic() + 60
         while not (workers := children(demo.pid)) and time.monotonic() < deadline:

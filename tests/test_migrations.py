@@ -145,7 +145,7 @@ class IndexTests:
         ("name", "where"),
         [
             ("jobflow_job_fetch_queue", "((state)::text = 'AVAILABLE'::text)"),
-            ("jobflow_job_fetch_any", "((state)::text = 'AVAILABLE'::text)"),
+            ("jobflow_job_fetch_any", "'AVAILABLE'::text) AND (priority >= '-100'::integer)"),
             ("jobflow_job_waiting", "((state)::text = 'WAITING'::text)"),
             ("jobflow_job_due", "RETRY"),
             ("jobflow_job_lease", "IN_PROGRESS"),

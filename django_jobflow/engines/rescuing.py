@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django.db import models
@@ -71,7 +72,9 @@ class Rescuing(Activating):
         self, rows: models.QuerySet[JobRecord], now: datetime | None
     ) -> list[JobRecord]:
         with self.transaction():
-            batch = list(self.locked(rows.order_by("pk"), skip=True)[:SWEEP_BATCH])
+            # Ordered here: with a limit, a database may walk along all ids to have the order.
+            found = self.locked(rows.order_by(), skip=True)[:SWEEP_BATCH]
+            batch = sorted(found, key=attrgetter("pk"))
             if batch:
                 self._free(batch, now)
         return batch

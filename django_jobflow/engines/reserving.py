@@ -11,7 +11,7 @@ from django.db.models import F
 from django_jobflow import states
 from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
 from django_jobflow.engines.ground import FREED, Ground
-from django_jobflow.models.querysets import RESERVE_ORDER
+from django_jobflow.models.querysets import OF_ANY_QUEUE, RESERVE_ORDER
 from django_jobflow.states import JobState
 
 
@@ -61,7 +61,7 @@ class Reserving(Ground):
     def _candidates(self, limit: int, queues: Sequence[str] | None) -> list[Reservation]:
         available = self.records.filter(state=JobState.AVAILABLE).order_by(*RESERVE_ORDER)
         ranges = (
-            [available]
+            [available.filter(OF_ANY_QUEUE)]
             if queues is None
             else [available.filter(queue=queue) for queue in dict.fromkeys(queues)]
         )

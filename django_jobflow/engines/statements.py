@@ -33,7 +33,7 @@ def first_ids(
         limit: How the limit of a range is written.
         lock: What locks the rows, where there is such a clause.
     """
-    conditions = [""]
+    conditions = ["AND priority >= -100"]  # what OF_ANY_QUEUE says
     if queues is not None:
         names = list(dict.fromkeys(queues))
         values |= {f"queue{number}": name for number, name in enumerate(names)}

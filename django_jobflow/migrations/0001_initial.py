@@ -212,7 +212,7 @@ class Migration(migrations.Migration):
                         fields=["-priority", "available_at", "id"],
                         name="jobflow_job_fetch_any",
                         unique=False,
-                        where=models.Q(("state", "AVAILABLE")),
+                        where=models.Q(("state", "AVAILABLE"), ("priority__gte", -100)),
                     ),
                     django_jobflow.models.fields.PartialIndex(
                         fallback=(),

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 RESERVE_ORDER = ("-priority", "available_at", "id")
 
+OF_ANY_QUEUE = models.Q(priority__gte=-100)
+"""True for every record. It is in the index over all queues and in the queries that want it.
+
+Without it a planner whose statistics are from before a backlog may read that index for one
+queue, and so pass over all that waits in the others.
+"""
+
 
 class JobQuerySet(models.QuerySet["JobRecord"]):
     """Records, with the verbs that move many of them.
@@ -65,7 +72,9 @@ class JobQuerySet(models.QuerySet["JobRecord"]):
     def available(self, limit: int, queues: Sequence[str] | None = None) -> JobQuerySet:
         """Return the query of what would be reserved next, in order."""
         found = self.filter(state=JobState.AVAILABLE)
-        if queues is not None:
+        if queues is None:
+            found = found.filter(OF_ANY_QUEUE)
+        else:
             found = (
                 found.filter(queue__in=queues)
                 if len(queues) != 1

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobflow import states
 from django_jobflow.models.fields import ExactCharField, PartialIndex
-from django_jobflow.models.querysets import JobQuerySet
+from django_jobflow.models.querysets import OF_ANY_QUEUE, JobQuerySet
 from django_jobflow.states import JobState
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class JobRecord(JobFacts):
                 name="jobflow_job_fetch_any",
                 fields=["-priority", "available_at", "id"],
                 fallback=["state", "-priority", "available_at", "id"],
-                where=Q(state=JobState.AVAILABLE.value),
+                where=Q(state=JobState.AVAILABLE.value) & OF_ANY_QUEUE,
             ),
             PartialIndex(
                 name="jobflow_job_due",

@@ -46,15 +46,17 @@ class ImportOrders(Job):
         return {"rows": order_file.rows.count()}
 
 
-class TakeOrder(Job):
-    """Turn a row into an order and enqueue its payment, both or neither.
+class ProcessOrder(Job):
+    """Turn a row into an order, have it paid, then enqueue its receipt.
 
-    A row that is no order fails at once: another attempt would read the same row.
+    A row that is no order fails at once: another attempt would read the same row. A gateway
+    that does not answer is asked again.
     """
 
     queue = "orders"
-    max_attempts = 3
+    max_attempts = 8
     base_delay = 0.2
+    timeout = 20
 
     def perform(self, row_id):
         row = ImportedRow.objects.get(pk=row_id)
@@ -65,15 +67,11 @@ class TakeOrder(Job):
             raise Discard(
                 f"{row}: {error} Mend row {row.pk} in the admin, then retry this job."
             ) from error
-        return {"order": order.number}
+        return {"order": order.number, "charge": pay(order)}
 
 
 class ChargeOrder(Job):
-    """Have an order paid at the gateway, then enqueue its receipt.
-
-    The gateway is asked with an idempotency key, so an attempt whose answer was lost is no
-    second charge.
-    """
+    """Have an order of the shop's page paid, then enqueue its receipt."""
 
     queue = "payments"
     max_attempts = 8
@@ -85,18 +83,7 @@ class ChargeOrder(Job):
 
     def perform(self, order_id):
         order = Order.objects.get(pk=order_id)
-        try:
-            charge_id = order.charge_id or charge(
-                reference=order.number, amount=order.minor_total, currency=order.currency
-            )
-        except PaymentRefused as error:
-            note_refusal(order, str(error))
-            raise Discard(f"Order {order}: {error}") from error
-        with transaction.atomic():
-            note_payment(order, charge_id)
-            # A receipt is for money that is booked: nothing is enqueued before the commit.
-            transaction.on_commit(partial(SendReceipt.enqueue, order_id=order.pk))
-        return {"charge": charge_id}
+        return {"order": order.number, "charge": pay(order)}
 
 
 class SendReceipt(Job):
@@ -147,11 +134,11 @@ def store_rows(order_file: OrderFile, rows: list[RawRow]) -> None:
             for row in rows
         )
         stored = order_file.rows.filter(line__range=(rows[0].line, rows[-1].line))
-        TakeOrder.enqueue_many({"row_id": pk} for pk in stored.values_list("pk", flat=True))
+        ProcessOrder.enqueue_many({"row_id": pk} for pk in stored.values_list("pk", flat=True))
 
 
 def take_order(row: ImportedRow) -> Order:
-    """Return the order that *row* stands for, made and on its way to be paid.
+    """Return the order that *row* stands for; it is made if this is its first attempt.
 
     Raises:
         BadRow: The row is no order, or its order number belongs to another order.
@@ -159,20 +146,41 @@ def take_order(row: ImportedRow) -> Order:
     if row.surplus:
         raise BadRow(f"The row has values beyond its last column: {row.surplus!r}.")
     facts = read_row(row.values())
-    with transaction.atomic():
-        order, created = Order.objects.get_or_create(
-            number=facts.order_number, defaults={"row": row} | order_fields(facts)
-        )
-        if created:
-            ChargeOrder.enqueue(order_id=order.pk)
-        if created and row.problem:
-            note_problem(row, "", 0)
+    order, _ = Order.objects.get_or_create(
+        number=facts.order_number, defaults={"row": row} | order_fields(facts)
+    )
     if order.row_id != row.pk:
         raise BadRow(
             f"order_number: {order.number} was already taken from "
             f"{order.row or 'the page of the shop'}."
         )
+    if row.problem:
+        note_problem(row, "", 0)
     return order
+
+
+def pay(order: Order) -> str:
+    """Have *order* charged, book it, enqueue its receipt, and return the charge's id.
+
+    The gateway is asked with an idempotency key, so an attempt whose answer was lost is no
+    second charge.
+
+    Raises:
+        GatewayUnavailable: Try again.
+        Discard: The gateway refuses the payment.
+    """
+    try:
+        charge_id = order.charge_id or charge(
+            reference=order.number, amount=order.minor_total, currency=order.currency
+        )
+    except PaymentRefused as error:
+        note_refusal(order, str(error))
+        raise Discard(f"Order {order}: {error}") from error
+    with transaction.atomic():
+        note_payment(order, charge_id)
+        # A receipt is for money that is booked: nothing is enqueued before the commit.
+        transaction.on_commit(partial(SendReceipt.enqueue, order_id=order.pk))
+    return charge_id
 
 
 def order_fields(facts: OrderFacts) -> dict[str, object]:

@@ -291,8 +291,9 @@ class PruneSucceededTests(Contract):
         assert ["c"] == list(SucceededJob.objects.values_list("name", flat=True))
 
     def test_more_are_old_than_one_statement_deletes_and_all_go(self):
+        old = columns(SucceededJobFactory.build(now=NOON - timedelta(days=8)))
         SucceededJob.objects.bulk_create(
-            SucceededJobFactory.build_batch(BATCH + 1, now=NOON - timedelta(days=8))
+            [SucceededJob(**old | {"id": number}) for number in range(BATCH + 1)]
         )
 
         assert BATCH + 1 == self.engine.prune_succeeded(NOON)

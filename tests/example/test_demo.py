@@ -112,7 +112,7 @@ def test_each_good_order_is_paid_once_and_each_bad_row_fails(
     }
     books = project.ask(READ_BOOKS)
     failed = {
-        line: ["shop.jobs.TakeOrder", 1, books["failed"].get(str(line), [""])[-1]]
+        line: ["shop.jobs.ProcessOrder", 1, books["failed"].get(str(line), [""])[-1]]
         for line in problems
     }
     assert {number: [name, "PAID", True] for number, name in names.items()} == books["orders"]
@@ -120,7 +120,7 @@ def test_each_good_order_is_paid_once_and_each_bad_row_fails(
     assert {str(line): job for line, job in failed.items()} == books["failed"]
     for line, problem in problems.items():
         assert books["failed"][str(line)][-1].startswith(f"line {line} of dirty.csv: {problem} ")
-    assert (0, ["shop.jobs.ChargeOrder"]) == (books["unfinished"], books["retried"])
+    assert (0, ["shop.jobs.ProcessOrder"]) == (books["unfinished"], books["retried"])
     assert Counter(names.items()) == receipts(tmp_path / "outbox")
 
 
@@ -133,10 +133,9 @@ def test_table_tells_what_became_of_the_jobs(project: Project, tmp_path: Path) -
     counts = {cell[0]: cell[1:4] for cell in cells if len(cell) == 6}
     expected = {
         "ImportOrders": ["1", "0", "0"],
-        "TakeOrder": ["1", "1", "0"],
-        "ChargeOrder": ["1", "0", "0"],
+        "ProcessOrder": ["1", "1", "0"],
         "SendReceipt": ["1", "0", "0"],
-        "all": ["4", "1", "0"],
+        "all": ["3", "1", "0"],
     }
     assert expected == counts, run.stdout + run.stderr
     for told in (

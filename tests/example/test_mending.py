@@ -80,8 +80,7 @@ def test_mended_row_is_paid_after_its_job_was_retried(
         "jobs": 0,
         "succeeded": [
             "shop.jobs.ImportOrders",
-            "shop.jobs.TakeOrder",
-            "shop.jobs.ChargeOrder",
+            "shop.jobs.ProcessOrder",
             "shop.jobs.SendReceipt",
         ],
     } == after

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django_jobflow.models import FailedJob, SucceededJob
+from shop.jobs import ProcessOrder
 from shop.models import ImportedRow, Order
 from shop.servers.gateway import Gateway
 from shop.servers.mail import MailServer
@@ -148,9 +149,10 @@ def _receipted_once(mail: MailServer) -> Check:
 
 def _unpaid_explained() -> Check:
     unpaid = Order.objects.exclude(state=Order.State.PAID).count()
-    failed = FailedJob.objects.filter(name="shop.jobs.ChargeOrder").count()
+    processing = FailedJob.objects.filter(name=ProcessOrder.definition().name).count()
+    failed = processing - ImportedRow.objects.exclude(problem="").count()
     return Check(
-        "Every unpaid order has a failed payment to look at",
+        "Every unpaid order has a failed job to look at",
         unpaid == failed,
         f"orders unpaid: {unpaid:,}, payments failed: {failed:,}",
     )

@@ -24,9 +24,19 @@ class Process:
         self.arguments = arguments
         self.environment = os.environ | environment
         self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Process":
-        with self.log.open("wb") as log:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        # A Ctrl-C in here would leave behind a process that nobody knows yet.
+        with self.log.open("wb") as log, deferred_signals():
             self._process = subprocess.Popen(
                 [sys.executable, str(MANAGE), *self.arguments],
                 env=self.environment,
@@ -35,17 +45,18 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
     @property
     def has_ended(self) -> bool:
-        return self._process.poll() is not None
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> int:
         """End the process with SIGTERM, or by force when it takes too long; return its code."""
+        if self._process is None:
+            return 0
         try:
             self._process.terminate()
             return self._process.wait(PATIENCE)
@@ -59,6 +70,21 @@ class Process:
         """Return the end of the log."""
         text = self.log.read_text("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let the signals that end the demo take effect afterwards only."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda came_in, _: came.append(came_in)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
 
 
 @contextmanager

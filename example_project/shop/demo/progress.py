@@ -19,14 +19,11 @@ from rich.progress import (
 from django_jobflow import JobState
 from django_jobflow.models import JobRecord, SucceededJob
 from shop.demo.processes import Process
-from shop.jobs import ChargeOrder, ImportOrders, TakeOrder
+from shop.jobs import ImportOrders, ProcessOrder
 
 ENDED = (JobState.FAILED, JobState.CANCELLED)
 PAUSE = 0.4  # seconds between two looks
 PATIENCE = 60  # seconds without a finished job until something must be wrong
-
-FOLLOWERS = {TakeOrder: 2, ChargeOrder: 1}
-"""How many jobs come of one that succeeds, in all; what fails has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +44,10 @@ class Counts:
 
     def expected(self, rows: int) -> int:
         """Return how many there will be in the end, for a file of *rows* orders."""
-        missing = sum(
-            followers * self.failed.get(job.definition().name, 0)
-            for job, followers in FOLLOWERS.items()
-        )
-        broken_off = ImportOrders.definition().name in self.failed
-        return self.done + self.unfinished if broken_off else 1 + 3 * rows - missing
+        if ImportOrders.definition().name in self.failed:
+            return self.done + self.unfinished
+        unpaid = self.failed.get(ProcessOrder.definition().name, 0)
+        return 1 + 2 * rows - unpaid  # an order that fails has no receipt
 
 
 def count_jobs() -> Counts:
@@ -83,7 +78,7 @@ def work_off(worker: Process, rows: int, console: Console) -> None:
         console=console,
     )
     with bar:
-        task = bar.add_task("", total=1 + 3 * rows)
+        task = bar.add_task("", total=1 + 2 * rows)
         watch = Watch(worker)
         while (counts := count_jobs()).unfinished:
             bar.update(task, completed=counts.done, total=counts.expected(rows))

@@ -6,10 +6,11 @@ from django.test import TestCase
 from django_jobflow import Discard, JobContext
 from django_jobflow.models import JobRecord
 from shop.imports import start_import
-from shop.jobs import ChargeOrder, ImportOrders, SendReceipt, TakeOrder
+from shop.jobs import ChargeOrder, ImportOrders, ProcessOrder, SendReceipt
 from shop.models import ImportedRow, Order, OrderFile
 from shop.order_files import BadOrderFile
 from shop.payments import GatewayUnavailable
+from shop.servers.gateway import NO_FAULTS, Faults
 from shop.tests.orders import make_csv, make_file, make_order, make_row
 from shop.tests.test_payments import gateway
 
@@ -47,7 +48,7 @@ class ImportOrdersTests(TestCase):
         numbers = list(self.file.rows.values_list("order_number", flat=True))
         row_ids = [{"row_id": pk} for pk in self.file.rows.values_list("pk", flat=True)]
         self.assertEqual([f"A-{number}" for number in range(600)], numbers)
-        self.assertEqual(row_ids, enqueued(TakeOrder))
+        self.assertEqual(row_ids, enqueued(ProcessOrder))
         self.assertEqual({"rows": 600}, result)
 
     def test_import_that_was_cut_short_goes_on_where_it_stopped(self):
@@ -57,13 +58,13 @@ class ImportOrdersTests(TestCase):
 
         ImportOrders.run(CONTEXT, order_file_id=self.file.pk)
 
-        self.assertEqual((600, 350), (self.file.rows.count(), len(enqueued(TakeOrder))))
+        self.assertEqual((600, 350), (self.file.rows.count(), len(enqueued(ProcessOrder))))
 
     def test_second_execution_adds_nothing(self):
         for _ in range(2):
             ImportOrders.run(CONTEXT, order_file_id=self.file.pk)
 
-        self.assertEqual((600, 600), (self.file.rows.count(), len(enqueued(TakeOrder))))
+        self.assertEqual((600, 600), (self.file.rows.count(), len(enqueued(ProcessOrder))))
 
     def test_file_that_was_spoilt_since_is_discarded(self):
         spoilt = make_file(b"\xff", name="spoilt.csv")
@@ -78,36 +79,60 @@ class ImportOrdersTests(TestCase):
         )
 
 
-class TakeOrderTests(TestCase):
-    def take(self, row: ImportedRow) -> dict:
-        return TakeOrder.run(CONTEXT, row_id=row.pk)
+class ProcessOrderTests(TestCase):
+    def setUp(self):
+        self.gateway = self.enterContext(gateway())
 
-    def test_good_row_becomes_an_order_that_is_to_be_charged(self):
+    def process(self, row: ImportedRow) -> dict:
+        with self.captureOnCommitCallbacks(execute=True):
+            return ProcessOrder.run(CONTEXT, row_id=row.pk)
+
+    def test_good_row_becomes_an_order_that_is_paid(self):
         row = make_row()
 
-        result = self.take(row)
+        result = self.process(row)
 
         order = Order.objects.get()
-        self.assertEqual({"order": "A-1"}, result)
+        self.assertEqual({"order": "A-1", "charge": "ch_000001"}, result)
         self.assertEqual(
-            (row, "A-1", "Zoë Müller", "PLACED"),
+            (row, "A-1", "Zoë Müller", "PAID"),
             (order.row, order.number, order.name, order.state),
         )
-        self.assertEqual([{"order_id": order.pk}], enqueued(ChargeOrder))
+        self.assertEqual([{"order_id": order.pk}], enqueued(SendReceipt))
 
     def test_second_execution_is_no_second_order(self):
         row = make_row()
 
-        results = [self.take(row), self.take(row)]
+        results = [self.process(row), self.process(row)]
 
-        self.assertEqual([{"order": "A-1"}] * 2, results)
-        self.assertEqual((1, 1), (Order.objects.count(), len(enqueued(ChargeOrder))))
+        self.assertEqual([{"order": "A-1", "charge": "ch_000001"}] * 2, results)
+        self.assertEqual(
+            (1, 1, 1),
+            (
+                Order.objects.count(),
+                self.gateway.ledger.counts["charged"],
+                len(enqueued(SendReceipt)),
+            ),
+        )
+
+    def test_gateway_that_is_down_leaves_an_order_to_be_paid(self):
+        row = make_row()
+        self.gateway.faults = Faults(unavailable=1)
+        with self.assertRaises(GatewayUnavailable):
+            self.process(row)
+        self.gateway.faults = NO_FAULTS
+        states = [Order.objects.get().state]
+
+        self.process(row)
+
+        states.append(Order.objects.get().state)
+        self.assertEqual((["PLACED", "PAID"], ""), (states, row.problem))
 
     def test_bad_row_is_discarded_with_all_that_is_wrong(self):
         row = make_row(email="zoe@", city="")
 
         with self.assertRaises(Discard) as caught:
-            self.take(row)
+            self.process(row)
 
         problem = (
             "email: expected an address such as name@example.org, got 'zoe@'. "
@@ -124,10 +149,10 @@ class TakeOrderTests(TestCase):
     def test_mended_row_is_taken(self):
         row = make_row(email="zoe@")
         with self.assertRaises(Discard):
-            self.take(row)
+            self.process(row)
         ImportedRow.objects.update(email="zoe@mail.example")
 
-        self.take(row)
+        self.process(row)
 
         row.refresh_from_db()
         self.assertEqual(
@@ -137,27 +162,27 @@ class TakeOrderTests(TestCase):
     def test_second_row_of_an_order_number_is_discarded(self):
         first = make_row()
         second = make_row(first.file, line=9, name="Somebody Else")
-        self.take(first)
+        self.process(first)
 
         with self.assertRaises(Discard) as caught:
-            self.take(second)
+            self.process(second)
 
         self.assertEqual(
             "line 9 of orders.csv: order_number: A-1 was already taken from line 2 of "
             f"orders.csv. Mend row {second.pk} in the admin, then retry this job.",
             str(caught.exception),
         )
-        self.assertEqual(("Zoë Müller", 1), (Order.objects.get().name, len(enqueued(ChargeOrder))))
+        self.assertEqual(("Zoë Müller", 1), (Order.objects.get().name, len(enqueued(SendReceipt))))
 
     def test_order_number_of_the_page_is_taken_too(self):
         make_order()
 
         with self.assertRaisesMessage(Discard, "A-1 was already taken from the page of the shop."):
-            self.take(make_row())
+            self.process(make_row())
 
     def test_surplus_is_a_problem_of_its_own(self):
         with self.assertRaisesMessage(Discard, "values beyond its last column: 'EUR'."):
-            self.take(make_row(surplus="EUR"))
+            self.process(make_row(surplus="EUR"))
 
 
 class ChargeOrderTests(TestCase):
@@ -171,7 +196,9 @@ class ChargeOrderTests(TestCase):
             result = ChargeOrder.run(CONTEXT, order_id=order.pk)
 
         order.refresh_from_db()
-        self.assertEqual(({"charge": "ch_000001"}, []), (result, enqueued(SendReceipt)))
+        self.assertEqual(
+            ({"order": "A-1", "charge": "ch_000001"}, []), (result, enqueued(SendReceipt))
+        )
         self.assertEqual(("PAID", "ch_000001"), (order.state, order.charge_id))
         for callback in callbacks:
             callback()
@@ -182,7 +209,7 @@ class ChargeOrderTests(TestCase):
         with gateway() as server:
             results = [self.charge(order), self.charge(order)]
 
-        self.assertEqual([{"charge": "ch_000001"}] * 2, results)
+        self.assertEqual([{"order": "A-1", "charge": "ch_000001"}] * 2, results)
         self.assertEqual((1, 1), (server.ledger.counts["charged"], len(enqueued(SendReceipt))))
 
     def test_gateway_that_is_down_leaves_the_order_as_it_was(self):

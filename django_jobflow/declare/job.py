@@ -114,7 +114,7 @@ class Job:
             DuplicateJob: The queue key is held and ``on_duplicate`` is "raise".
 
         Database:
-            One INSERT. A held queue key costs two statements more.
+            One INSERT. A held queue key costs one statement more.
         """
         return cls.using().enqueue(*args, **kwargs)
 

@@ -30,7 +30,8 @@ class Settling(Activating):
 
         Database:
             One SELECT that locks the rows, three statements for all successes, one UPDATE
-            for each other end.
+            for each other end, and one for the clock when there is an error. Where an
+            execution key becomes free, one SELECT more for the next that waits.
         """
         with self.transaction():
             ours = self._fenced(endings)

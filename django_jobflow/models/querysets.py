@@ -101,8 +101,8 @@ class JobQuerySet(models.QuerySet["JobRecord"]):
                 JOBFLOW["RESERVATION_TIMEOUT"].
 
         Database:
-            Two statements in one transaction for each queue, or one on PostgreSQL, and one
-            to read the records. Locks only the returned rows.
+            One SELECT for each queue, or one for all, and one UPDATE; on PostgreSQL and SQLite
+            one statement. And one to read the records. Locks only the returned rows.
         """
         if self.query.has_filters() or self.query.is_sliced:
             raise TypeError("reserve() works on the whole table; name queues= instead.")

@@ -211,7 +211,8 @@ class JobRecord(JobFacts):
             ReservationLost: It is not reserved any more, or the reservation has lapsed.
 
         Database:
-            One guarded UPDATE and one SELECT by key, in one transaction.
+            One SELECT that locks the row and one UPDATE, on PostgreSQL and SQLite one UPDATE;
+            and one SELECT by key.
         """
         self._engine.start_record(self, now)
 
@@ -222,7 +223,7 @@ class JobRecord(JobFacts):
             ReservationLost: Another has the record, or it has ended; nothing was written.
 
         Database:
-            Three statements in one transaction; on PostgreSQL one statement.
+            Four statements in one transaction, three on SQLite, one on PostgreSQL.
         """
         self._engine.succeed_record(self, result, now)
 

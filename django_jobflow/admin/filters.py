@@ -11,6 +11,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from django_jobflow import observe
+from django_jobflow.models.querysets import OF_ANY_QUEUE
 from django_jobflow.states import JobState
 
 Choices = list[tuple[str, str]]
@@ -42,6 +43,11 @@ class StateFilter(ColumnFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(value, str(capfirst(label))) for value, label in JobState.choices]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        found = super().queryset(request, queryset)
+        # The index that this list follows is one over all queues, and has to be asked for.
+        return found.filter(OF_ANY_QUEUE) if self.value() == JobState.AVAILABLE else found
 
 
 class QueueFilter(ColumnFilter):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django_jobflow.quotas import Quota
 from django_jobflow.states import JobState
 
 
@@ -16,6 +18,7 @@ class Reservation:
 
     Attributes:
         attempt: Attempts counted so far; raised when the record is started.
+        reserved_count: Which of the record's reservations this is, from 1.
         worker: Name of the worker that holds it.
     """
 
@@ -24,8 +27,8 @@ class Reservation:
     queue: str
     partition: str
     priority: int
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: list[Any] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
     attempt: int
     max_attempts: int
     timeout: timedelta | None
@@ -37,7 +40,18 @@ class Reservation:
     tags: list[str]
     meta: dict[str, Any]
     expires_at: datetime | None
+    batch_id: int | None
+    reserved_count: int
     worker: str = ""
+
+    @property
+    def fence(self) -> tuple[int, str, int]:
+        """What the columns of ``FENCE`` say while this reservation has its row.
+
+        Attempts are given back and begin anew, so one worker may come to hold two of the same
+        number. The count of reservations never goes back, and tells them apart.
+        """
+        return self.attempt, self.worker, self.reserved_count
 
 
 RESERVATION_FIELDS = (
@@ -59,7 +73,12 @@ RESERVATION_FIELDS = (
     "tags",
     "meta",
     "expires_at",
+    "batch_id",
+    "reserved_count",
 )
+
+FENCE = ("attempt", "reserved_by", "reserved_count")
+"""The columns that tell one hold of a record from any other; each write is guarded by them."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -67,7 +86,7 @@ class Ending:
     """What settling one attempt is to write.
 
     Attributes:
-        reservation: The attempt; its id, attempt and worker are the fence.
+        reservation: The attempt; its id, attempt, worker and count are the fence.
         origin: The state that the row has to be in.
         state: The state it goes to. None for a success, whose row leaves the table.
         attempt: The attempt count afterwards.
@@ -77,6 +96,7 @@ class Ending:
         keep: Whether a success is written to ``SucceededJob``.
         meta: Replaces ``meta`` unless None.
         event: The word for the log.
+        discarded: Whether it is FAILED at once, whatever attempts are left.
     """
 
     reservation: Reservation
@@ -89,12 +109,98 @@ class Ending:
     result: Any = None
     keep: bool = True
     meta: dict[str, Any] | None = field(default=None)
+    discarded: bool = False
 
 
-def key_digest(partition: str, key: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The AVAILABLE records of one queue in one partition, in order.
+
+    Attributes:
+        limit: How many of them may be taken.
+    """
+
+    queue: str
+    partition: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one partition gets of a worker's room.
+
+    Attributes:
+        ranges: Those of its queues; what comes first of all of them is taken.
+        limit: How many in all.
+    """
+
+    ranges: tuple[Range, ...]
+    limit: int
+
+
+def is_nothing(queues: Sequence[str] | None, turns: Sequence[Turn] | None) -> bool:
+    """Say whether there is no range at all to take from."""
+    return not turns if turns is not None else queues is not None and not queues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a worker may take in one cycle.
+
+    Attributes:
+        worker: Name of the worker.
+        queues: Only from the default partition of these. None means from any.
+        turns: In place of ``queues``: what each partition gets. None means that there are none.
+        quotas: What may run, over all hosts, of queues that the turns name. None means that
+            nothing is limited.
+        limit: How many at most.
+        names: The jobs that it knows; a record of any other stays RESERVED.
+        lease: For how long a started attempt is its own.
+        timeout: For how long a promise stands that is not started.
+    """
+
+    worker: str
+    queues: tuple[str, ...] | None
+    limit: int
+    names: frozenset[str]
+    lease: timedelta
+    timeout: timedelta
+    turns: tuple[Turn, ...] | None = None
+    quotas: Mapping[str, Quota] | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one cycle has written and taken.
+
+    Attributes:
+        written: Ids of the ends that were written; the others are lost to someone else.
+        started: IN_PROGRESS now, their attempt counted, in the order in which to run them.
+        held: RESERVED, and not to be executed: an unknown job, or past its ``expires_at``.
+        lost: Reserved, and gone before they could be started.
+        passed_over: Seconds after which to look again, since this look found less than it was
+            asked for and has not begun at the beginning. None means that it saw all there is.
+        out_of_tokens: By queue, after how many seconds to ask for it again.
+        full: The same of those with all places taken: who frees one tells.
+    """
+
+    written: set[int] = field(default_factory=set)
+    started: list[Reservation] = field(default_factory=list)
+    held: list[Reservation] = field(default_factory=list)
+    lost: list[Reservation] = field(default_factory=list)
+    passed_over: float | None = None
+    out_of_tokens: dict[str, float] = field(default_factory=dict)
+    full: dict[str, float] = field(default_factory=dict)
+
+
+def key_digest(partition: str, key: str, place: int = 0) -> str:
     """Return 32 letters that stand for *key* in *partition* in a unique index.
 
     Databases compare text by different rules (case, trailing spaces, length); all compare
     these letters alike.
+
+    Args:
+        place: Which one, of a key that several may hold at a time.
     """
-    return hashlib.blake2b(f"{partition}\x00{key}".encode(), digest_size=16).hexdigest()
+    text = f"{partition}\x00{key}" + (f"\x00{place}" if place else "")
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

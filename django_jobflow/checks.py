@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_jobflow import conf
+from django_jobflow import conf, middleware
 from django_jobflow.declare import registry
 from django_jobflow.declare.options import read_defaults
 from django_jobflow.exceptions import InvalidJob
@@ -65,6 +66,29 @@ def _check_async() -> Messages:
         )
         for job in registry.all_jobs()
         if inspect.iscoroutinefunction(job.perform) and job.definition().transactional
+    ]
+
+
+def check_middleware(**_: Any) -> Messages:
+    """E007: JOBFLOW["MIDDLEWARE"] names what cannot be built. E008: or does not fit a job."""
+    return _if_settings_are_right(_check_middleware)
+
+
+def _check_middleware() -> Messages:
+    try:
+        chain = middleware.current()
+    except ImproperlyConfigured as error:
+        hint = "Correct the path, or the factory: it is given call_next and returns a callable."
+        return [Error(str(error), hint=hint, id="jobflow.E007")]
+    return [
+        Error(
+            f"{job._name}: JOBFLOW['MIDDLEWARE'] has {path!r}, which is not made for a body "
+            f"that is {'async' if job._is_async else 'plain'}.",
+            hint="Decorate it with Django's sync_and_async_middleware, and let it be both.",
+            id="jobflow.E008",
+        )
+        for job in registry.all_jobs()
+        for path in chain.unfit(is_async=job._is_async)
     ]
 
 
@@ -206,6 +230,7 @@ ALWAYS: tuple[Callable[..., Messages], ...] = (
     check_settings,
     check_defaults,
     check_async,
+    check_middleware,
     check_database,
     check_queues,
     check_transactional,

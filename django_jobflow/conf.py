@@ -7,7 +7,7 @@ of the call, then the job's class, then ``JOBFLOW``, then the default written he
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_jobflow.exceptions import JobflowError, checked_delay
+from django_jobflow.quotas import RATE, Quota, is_count, read_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +28,11 @@ class QueueSettings:
     Attributes:
         concurrency: Jobs of this queue that one worker process executes at a time. None
             means as many as it has slots.
+        quota: What may run of this queue over all hosts.
     """
 
     concurrency: int | None = None
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,17 @@ class Settings:
         QUEUES: Queue name to its settings. When it names any, a job on another queue is
             warned about. Empty means that any name will do.
         DEFAULTS: Options for every job that does not set them itself.
+        MIDDLEWARE: Dotted paths of what is called around each execution and told of each
+            enqueue, the outermost first.
         LEASE: A running job whose worker has not renewed it for so long is rescued.
         HEARTBEAT: Pause between two renewals. None means LEASE / 4.
         RESERVATION_TIMEOUT: A reserved job that was not started for so long is available
             again.
         POLL_INTERVAL: Longest pause between two looks at the table when nothing wakes the
             worker.
+        WAKE_UP: How a worker that sleeps learns of new work. "auto" takes the quickest way that
+            the database has; "poll" only ever looks at the table, so that neither a worker nor
+            an enqueue needs anything but plain transactions.
         SWEEP_INTERVAL: Pause between two searches for rows whose lease has lapsed.
         SHUTDOWN_TIMEOUT: What running jobs get to end after SIGTERM, before they are given
             back.
@@ -62,11 +70,13 @@ class Settings:
     DATABASE: str = "default"
     QUEUES: Mapping[str, QueueSettings] = field(default_factory=dict)
     DEFAULTS: Mapping[str, Any] = field(default_factory=dict)
+    MIDDLEWARE: Sequence[str] = ()
     LEASE: timedelta = timedelta(seconds=60)
     HEARTBEAT: timedelta | None = None
     RESERVATION_TIMEOUT: timedelta = timedelta(seconds=60)
     POLL_INTERVAL: timedelta = timedelta(seconds=1)
-    SWEEP_INTERVAL: timedelta = timedelta(seconds=5)
+    WAKE_UP: str = "auto"
+    SWEEP_INTERVAL: timedelta = timedelta(seconds=4)
     SHUTDOWN_TIMEOUT: timedelta = timedelta(seconds=25)
     TIMEOUT_GRACE: timedelta = timedelta(seconds=5)
     RETAIN_SUCCEEDED: timedelta | None = timedelta(days=7)
@@ -78,6 +88,9 @@ class Settings:
     def heartbeat(self) -> timedelta:
         """The pause between two renewals, with its default applied."""
         return self.LEASE / 4 if self.HEARTBEAT is None else self.HEARTBEAT
+
+
+QUEUE_SETTINGS = frozenset({"concurrency", "limit", "rate", "burst"})
 
 
 class _Mistake(Exception):
@@ -107,10 +120,22 @@ def _size(value: Any) -> int:
     return value
 
 
+def _way(value: Any) -> str:
+    if value not in ("auto", "poll"):
+        raise _Mistake("'auto' or 'poll'")
+    return value  # type: ignore[no-any-return]
+
+
 def _alias(value: Any) -> str:
     if value not in database_aliases():
         raise _Mistake(f"one of the aliases in DATABASES {database_aliases()}")
     return value  # type: ignore[no-any-return]
+
+
+def _paths(value: Any) -> Sequence[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
+        raise _Mistake("a list of dotted paths")
+    return tuple(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -128,24 +153,37 @@ def _queues(value: Any) -> Mapping[str, QueueSettings]:
 def _queue(name: Any, options: Any) -> QueueSettings:
     if not isinstance(name, str) or not isinstance(options, Mapping):
         raise _Mistake("a dict of queue names, each with a dict of its settings")
-    if set(options) - {"concurrency"}:
-        raise _Mistake(f"queue {name!r} to have no setting but 'concurrency'")
-    concurrency = options.get("concurrency")
-    if concurrency is not None and (
-        isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
-    ):
-        raise _Mistake(f"the concurrency of queue {name!r} to be a whole number from 1, or None")
-    return QueueSettings(concurrency=concurrency)
+    if set(options) - QUEUE_SETTINGS:
+        *others, last = sorted(map(repr, QUEUE_SETTINGS))
+        raise _Mistake(f"queue {name!r} to have no setting but {', '.join(others)} and {last}")
+    concurrency, limit, burst = (
+        _count(name, option, options.get(option)) for option in ("concurrency", "limit", "burst")
+    )
+    rate = options.get("rate")
+    number, period = (None, None) if rate is None else read_rate(rate) or (None, None)
+    if rate is not None and number is None:
+        raise _Mistake(f"the rate of queue {name!r} to be {RATE}, or None")
+    if burst is not None and number is None:
+        raise _Mistake(f"queue {name!r} to have a rate, since it has a burst")
+    return QueueSettings(concurrency=concurrency, quota=Quota(limit, number, period, burst))
+
+
+def _count(name: str, option: str, value: Any) -> int | None:
+    if value is not None and not is_count(value):
+        raise _Mistake(f"the {option} of queue {name!r} to be a whole number from 1, or None")
+    return value  # type: ignore[no-any-return]
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "DATABASE": _alias,
     "QUEUES": _queues,
     "DEFAULTS": _mapping,
+    "MIDDLEWARE": _paths,
     "LEASE": _duration(zero=False),
     "HEARTBEAT": _duration(zero=False, none=True),
     "RESERVATION_TIMEOUT": _duration(zero=False),
     "POLL_INTERVAL": _duration(zero=False),
+    "WAKE_UP": _way,
     "SWEEP_INTERVAL": _duration(zero=False),
     "SHUTDOWN_TIMEOUT": _duration(zero=True),
     "TIMEOUT_GRACE": _duration(zero=True),

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from functools import singledispatch
 from typing import Any
 
-from django_jobflow import conf
+from django_jobflow import conf, events
 from django_jobflow.attempts import Ending, Reservation
 from django_jobflow.backoff import delay_after
 from django_jobflow.declare import registry
 from django_jobflow.declare.options import Definition
+from django_jobflow.entries import entry, own_entry
 from django_jobflow.exceptions import UnknownJob
 from django_jobflow.outcomes import (
     Cancelled,
@@ -29,7 +30,6 @@ logger = logging.getLogger("django_jobflow.settle")
 
 UNKNOWN_PAUSE = timedelta(minutes=1)  # a record whose code is unknown is put back for so long
 UNKNOWN_LIMIT = timedelta(minutes=10)  # and fails after so long: a rolling deploy is over then
-TRACEBACKS = 50  # attempts of one record whose tracebacks are kept
 UNKNOWN_SINCE = "jobflow.unknown_since"  # the key in meta that remembers the first time
 
 
@@ -38,13 +38,19 @@ def decide(reservation: Reservation, outcome: Outcome) -> Ending:
     return _decide(outcome, reservation)
 
 
+def refusal(reservation: Reservation, now: datetime) -> Ending:
+    """Return what becomes of a RESERVED record that was not to be started."""
+    if registry.find(reservation.name) is None:
+        return unknown_job(reservation, now)
+    return expired(reservation)
+
+
 def unknown_job(reservation: Reservation, now: datetime) -> Ending:
     """Return what becomes of a RESERVED record whose job is not registered here.
 
     A newer worker may know it: it is put back for a minute, for ten minutes at most.
     """
-    since = reservation.meta.get(UNKNOWN_SINCE)
-    first = datetime.fromisoformat(since) if since else now
+    first = _first_time(reservation, now)
     if reservation.available_at > first + UNKNOWN_LIMIT + 2 * UNKNOWN_PAUSE:
         first = now  # made due anew long after that: somebody retried it, or it was snoozed
     if now - first >= UNKNOWN_LIMIT:
@@ -55,23 +61,39 @@ def unknown_job(reservation: Reservation, now: datetime) -> Ending:
         state=JobState.SCHEDULED,
         attempt=reservation.attempt,
         delay=UNKNOWN_PAUSE,
-        meta={**reservation.meta, UNKNOWN_SINCE: first.isoformat()},
+        meta={**_meta(reservation), UNKNOWN_SINCE: first.isoformat()},
         event="job_postponed",
     )
 
 
+def _meta(reservation: Reservation) -> dict[str, Any]:
+    return reservation.meta if isinstance(reservation.meta, dict) else {}
+
+
+def _first_time(reservation: Reservation, now: datetime) -> datetime:
+    """Return when the job was unknown first: *now* if its meta does not say a moment before."""
+    try:
+        first = datetime.fromisoformat(_meta(reservation)[UNKNOWN_SINCE])
+        return min(first, now)
+    except (KeyError, TypeError, ValueError):  # a caller may have said anything in its meta
+        return now
+
+
 def expired(reservation: Reservation) -> Ending:
-    """Return the end of a RESERVED record that its ``expires_at`` has made pointless."""
+    """Return the end of a record that its ``expires_at`` has made pointless, mostly RESERVED."""
     message = f"Not started by {reservation.expires_at}, when it became pointless."
     error = ErrorInfo("django_jobflow.exceptions.Discard", message)
     return _refusal(reservation, error)
 
 
-def lost_error(number: int, worker: str | None) -> dict[str, Any]:
-    """Return the entry of an attempt whose worker died."""
-    message = f"Worker {worker} stopped renewing its lease."
+LAPSED = "stopped renewing its lease"
+
+
+def lost_error(number: int, worker: str | None, cause: str = LAPSED) -> dict[str, Any]:
+    """Return the entry of an attempt whose worker died; *cause* is what is known of that."""
+    message = f"Worker {worker} {cause}."
     info = ErrorInfo("django_jobflow.exceptions.WorkerLost", message)
-    return _entry(info, number, worker)
+    return own_entry(info, number, worker)
 
 
 @singledispatch
@@ -95,7 +117,7 @@ def _(outcome: Succeeded, reservation: Reservation) -> Ending:
 
 @_decide.register
 def _(outcome: Failed, reservation: Reservation) -> Ending:
-    error = _entry(outcome.error, reservation.attempt, reservation.worker)
+    error = entry(outcome.error, reservation)
     if reservation.attempt >= reservation.max_attempts:
         return _ended(reservation, JobState.FAILED, error, "job_failed")
     return Ending(
@@ -110,13 +132,15 @@ def _(outcome: Failed, reservation: Reservation) -> Ending:
 
 @_decide.register
 def _(outcome: Discarded, reservation: Reservation) -> Ending:
-    error = _entry(outcome.error, reservation.attempt, reservation.worker)
-    return _ended(reservation, JobState.FAILED, error, "job_failed")
+    error = entry(outcome.error, reservation)
+    ending = _ended(reservation, JobState.FAILED, error, "job_failed")
+    ending.discarded = True
+    return ending
 
 
 @_decide.register
 def _(outcome: Cancelled, reservation: Reservation) -> Ending:
-    error = _entry(outcome.error, reservation.attempt, reservation.worker)
+    error = entry(outcome.error, reservation)
     return _ended(reservation, JobState.CANCELLED, error, "job_cancelled")
 
 
@@ -135,8 +159,9 @@ def _(outcome: Snoozed, reservation: Reservation) -> Ending:
 def _(outcome: Released, reservation: Reservation) -> Ending:
     return Ending(
         reservation=reservation,
-        state=JobState.AVAILABLE,
+        state=JobState.AVAILABLE if outcome.delay is None else JobState.SCHEDULED,
         attempt=reservation.attempt - 1,
+        delay=outcome.delay,
         event="job_released",
     )
 
@@ -155,10 +180,11 @@ def _refusal(reservation: Reservation, error: ErrorInfo) -> Ending:
     ending = _ended(
         reservation,
         JobState.FAILED,
-        _entry(error, reservation.attempt, reservation.worker),
+        own_entry(error, reservation.attempt, reservation.worker or None),
         "job_failed",
     )
     ending.origin = JobState.RESERVED
+    ending.discarded = True
     return ending
 
 
@@ -168,17 +194,6 @@ def _refused(reservation: Reservation) -> Ending:
         f"for {UNKNOWN_LIMIT}."
     )
     return _refusal(reservation, ErrorInfo.of(error))
-
-
-def _entry(error: ErrorInfo, number: int, worker: str | None) -> dict[str, Any]:
-    return {
-        "number": number,
-        "worker": worker,
-        "exception": error.exception,
-        "message": error.message,
-        # A row that is written again with each attempt must not grow for ever.
-        "traceback": error.traceback if number <= TRACEBACKS else "",
-    }
 
 
 def _definition(reservation: Reservation) -> Definition | None:
@@ -194,5 +209,7 @@ def _delay(reservation: Reservation) -> timedelta:
         return delay_after(definition.backoff, reservation.attempt, name=reservation.name)
     except Exception:
         # A wrong callable must not keep the failure itself from being recorded.
-        logger.exception("backoff_failed name=%s", reservation.name)
+        events.log(
+            logger, logging.ERROR, "backoff_failed", job_name=reservation.name, exc_info=True
+        )
         return definition.base_delay

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
-from django_jobflow import conf, events, signals
-from django_jobflow.arguments import bind, encode
+from django_jobflow import conf, events, middleware, signals
+from django_jobflow.arguments import HIDDEN, bind, dumps, encode_text
 from django_jobflow.attempts import key_digest
-from django_jobflow.declare.call_options import read_call_options, read_key
+from django_jobflow.calls import CLOCK_SKEW, Call, Prepared, Terms
+from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.declare.job import Job
+from django_jobflow.declare.keeping import Keeping, read_keeping
+from django_jobflow.declare.options import Definition
 from django_jobflow.engines import Engine, engine_for
+from django_jobflow.engines.repeating import again
 from django_jobflow.exceptions import DuplicateJob, InvalidJob
 from django_jobflow.models import JobRecord
-from django_jobflow.states import JobState
+from django_jobflow.notices import NOTIFY
+from django_jobflow.states import REPLACEABLE, JobState
 
 logger = logging.getLogger("django_jobflow.enqueue")
 
-BATCH = 1000  # rows in one INSERT of enqueue_many
+BATCH = 1000  # calls in one INSERT of enqueue_many
+BATCH_SIZE = 1024 * 1024  # bytes of their arguments after which it takes no more
 RACES = 5  # times that the holder of a key may end between two looks at it
 
 _warned_queues: set[str] = set()
@@ -42,171 +51,296 @@ class Enqueuer:
     def __init__(self, job: type[Job], options: Mapping[str, Any]) -> None:
         self.job = job
         self.definition = job.definition()
-        self.options = read_call_options(self.definition.name, options) if options else {}
+        self.secrecy = job._secrecy()
+        self.options = _shared_key(job) | read_call_options(self.definition.name, options)
         self.database: str = self.options.get("database") or conf.current().DATABASE
-        self.queue: str = self.options.get("queue", self.definition.queue)
-        _warn_of_unknown_queue(self.definition.name, self.queue)
+        self._refuse_strange_batch()
+        self.keyed = "queue_key" in self.options or job._computes("queue_key")
+        self.keeping = read_keeping(self.definition, self.options, keyed=self.keyed)
+        self._terms = _terms(self.definition, self.options, self.keeping)
+        _warn_of_unknown_queue(self._terms.name, self._terms.queue)
 
+    @property
+    def terms(self) -> Terms:
+        """What the calls of this moment have in common."""
+        if (expires_in := self.options.get("expires_in")) is None:
+            return self._terms
+        due = self._terms.run_at or timezone.now() + self._terms.delay
+        return replace(self._terms, expires_at=due + expires_in)
+
+    @sensitive_variables()
     def enqueue(self, *args: Any, **kwargs: Any) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
-        engine = engine_for(self.database)
-        record = self._insert(engine, self._record(engine, args, kwargs))
-        if not record.duplicate:
-            self._announce(record)
-            self._promote_after_commit(engine, _waiting_keys([record]))
-        return record
+        engine, call = engine_for(self.database), self._call(args, kwargs)
+        with engine.adding(self._terms.batch_id):
+            return self._store(engine, call, self._full_terms())
 
+    @sensitive_variables()
     async def aenqueue(self, *args: Any, **kwargs: Any) -> JobRecord:
         """Do what ``enqueue`` does, from async code."""
-        return await sync_to_async(self.enqueue)(*args, **kwargs)
+        # Passed on without arguments, which an error report would show of asgiref's frames.
+        call = sensitive_variables()(lambda: self.enqueue(*args, **kwargs))
+        return await sync_to_async(call)()
 
+    @sensitive_variables()
     def enqueue_many(self, calls: Iterable[Mapping[str, Any]]) -> list[int]:
-        """Store many calls, each a mapping of keyword arguments; return the records' ids.
-
-        All of them are stored or none. For a call whose queue key is held, the id is that of
-        the holder.
-
-        Database:
-            One INSERT for each 1,000 calls. Calls with a queue key cost one each.
-        """
+        """Store many calls; see ``Job.enqueue_many``."""
         engine = engine_for(self.database)
-        iterator = iter(calls)
+        if not self.keyed or engine.connection.in_atomic_block:
+            return self._store_all(engine, calls)
+        # Calls that meet over the same keys may be undone by the database, and are made again.
+        given = [*calls] if isinstance(calls, Iterator) else calls
+        return again(engine, lambda: self._store_all(engine, given))
+
+    def _store_all(self, engine: Engine, calls: Iterable[Mapping[str, Any]]) -> list[int]:
         ids: list[int] = []
-        with transaction.atomic(using=self.database):
-            while batch := list(islice(iterator, BATCH)):
-                ids += self._insert_batch(engine, batch)
+        with transaction.atomic(using=self.database), engine.adding(self._terms.batch_id):
+            for chunk in self._chunks(calls):
+                ids += self._store_chunk(engine, chunk, self._full_terms())
         return ids
 
-    def _insert_batch(self, engine: Engine, calls: list[Mapping[str, Any]]) -> list[int]:
-        records = [self._record(engine, (), self._checked(call)) for call in calls]
-        if any(record.held_queue_key for record in records):
-            records = [self._insert(engine, record) for record in records]
-        else:
-            engine.insert_many(records, batch=BATCH)
-        stored = [record for record in records if not record.duplicate]
-        for record in stored:
-            self._announce(record)
-        self._promote_after_commit(engine, _waiting_keys(stored))
-        return [record.pk for record in records]
+    def _full_terms(self) -> Terms:
+        """Return the terms, with what the middleware adds to ``meta``."""
+        if not middleware.current().at_enqueue:
+            return self.terms
+        meta = middleware.meta_for(self.job, _meta(self.definition, self.options))
+        return replace(self.terms, meta=dumps(meta))
+
+    @sensitive_variables()
+    def prepared(self, *args: Any, **kwargs: Any) -> Prepared:
+        """Bind and check a call like ``enqueue``, and store nothing: for ``Batch``."""
+        for option in self.options.keys() & {"batch", "expires_in"}:
+            raise InvalidJob(
+                f"{self.definition.name}: expected no {option} of a prepared call, "
+                f"got {self.options[option]!r}."
+            )
+        return Prepared(self._full_terms(), self._call(args, kwargs), self.database)
+
+    def _refuse_strange_batch(self) -> None:
+        batch = self.options.get("batch")
+        if batch is not None and batch._state.db != self.database:
+            raise InvalidJob(
+                f"{self.definition.name}: expected batch to be in the database "
+                f"{self.database!r} of the job, got one in {batch._state.db!r}."
+            )
+
+    def _chunks(self, calls: Iterable[Mapping[str, Any]]) -> Iterator[list[Call]]:
+        """Read *calls* as they are needed, as many at a time as one statement takes."""
+        chunk: list[Call] = []
+        size = 0
+        for kwargs in calls:
+            call = self._call((), self._checked(kwargs))
+            chunk.append(call)
+            size += len(call.kwargs)
+            if len(chunk) >= BATCH or size >= BATCH_SIZE:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
 
     def _checked(self, call: Any) -> Mapping[str, Any]:
         if isinstance(call, Mapping):
             return call
+        got = HIDDEN if self.secrecy.hides_anything else call
         raise InvalidJob(
             f"{self.definition.name}: expected each call to be a mapping of keyword arguments, "
-            f"got {call!r}."
+            f"got {got!r}."
         )
 
-    def _record(self, engine: Engine, args: Any, kwargs: Any) -> JobRecord:
-        definition, options = self.definition, self.options
-        name = definition.name
-        args, kwargs = bind(name, self.job._signature, args, kwargs)
-        stored_args, stored_kwargs = encode(
-            name, args, kwargs, max_size=conf.current().MAX_ARGUMENTS_SIZE
-        )
-        partition = options.get("partition", "")
+    def _call(self, args: Any, kwargs: Any) -> Call:
+        name, hides = self.definition.name, self.secrecy.hides
+        args, kwargs = bind(name, self.job._signature, args, kwargs, hides)
+        size = conf.current().MAX_ARGUMENTS_SIZE
+        texts = encode_text(name, args, kwargs, max_size=size, hides=hides)
         queue_key = self._key("queue_key", args, kwargs)
         execution_key = self._key("execution_key", args, kwargs)
-        moment = engine.clock(None)
-        state, available_at = self._due(engine, moment, execution_key)
-        return JobRecord(
-            name=name,
-            queue=self.queue,
-            partition=partition,
-            state=state,
-            priority=options.get("priority", definition.priority),
-            args=stored_args,
-            kwargs=stored_kwargs,
-            max_attempts=options.get("max_attempts", definition.max_attempts),
-            timeout=options.get("timeout", definition.timeout),
-            queue_key=queue_key,
-            execution_key=execution_key,
-            held_queue_key=key_digest(partition, queue_key) if queue_key else None,
-            available_at=available_at,
-            expires_at=options.get("expires_at"),
-            tags=list(options.get("tags", ())),
-            meta=dict(options.get("meta", {})),
-            created_at=moment,
-            updated_at=moment,
-        )
-
-    def _due(self, engine: Engine, moment: Any, execution_key: str | None) -> tuple[JobState, Any]:
-        if run_at := self.options.get("run_at"):
-            return JobState.SCHEDULED, run_at
-        if delay := self.options.get("delay"):
-            return JobState.SCHEDULED, engine.clock(None, delay)
-        state = JobState.AVAILABLE if execution_key is None else JobState.WAITING
-        return state, moment
+        digest = key_digest(self.terms.partition, queue_key) if queue_key else None
+        return Call(*texts, queue_key, execution_key, digest)
 
     def _key(self, kind: str, args: list[Any], kwargs: dict[str, Any]) -> str | None:
         if kind in self.options:
             return self.options[kind]  # type: ignore[no-any-return]
-        if getattr(self.job, kind) is getattr(Job, kind):
-            return None
-        key = getattr(self.job(), kind)(*args, **kwargs)
-        return read_key(self.definition.name, kind, key)
+        return self.job._computed_key(kind, args, kwargs)
 
-    def _insert(self, engine: Engine, record: JobRecord) -> JobRecord:
+    def _store(self, engine: Engine, call: Call, terms: Terms) -> JobRecord:
         for _ in range(RACES):
-            try:
-                engine.insert(record)
-            except IntegrityError:
-                if record.held_queue_key is None:
-                    raise
-                holder = engine.holder_of(record.held_queue_key)
-                if holder is not None:
-                    return self._duplicate(engine, record, holder)
-            else:
+            record = self._insert(engine, call, terms)
+            if record is not None:
+                self._tell(engine, [(record.pk, call)], [record])
                 return record
+            holder = self._holder(engine, call)
+            if holder is not None and (found := self._duplicate(engine, call, terms, holder)):
+                return found
         raise DuplicateJob(
-            f"{record.name}: the holder of queue key {record.queue_key!r} changed {RACES} times "
-            "while this call was to be stored."
+            f"{self.definition.name}: the holder of queue key {call.queue_key!r} changed {RACES} "
+            "times while this call was to be stored."
         )
 
-    def _duplicate(self, engine: Engine, record: JobRecord, holder: JobRecord) -> JobRecord:
+    def _insert(self, engine: Engine, call: Call, terms: Terms) -> JobRecord | None:
+        span = self.keeping.unique_for
+        if span is None or call.held_queue_key is None:
+            return engine.store(terms, call)
+        return engine.store_unique(terms, call, span)
+
+    def _holder(self, engine: Engine, call: Call) -> JobRecord | None:
+        assert call.held_queue_key is not None  # nothing else is refused
+        holder = engine.holder_of(call.held_queue_key)
+        if holder is None and self.keeping.unique_for is not None:
+            holder = engine.time_holder_of(call.held_queue_key)
+        return holder
+
+    def _store_chunk(self, engine: Engine, calls: list[Call], terms: Terms) -> list[int]:
+        """Store *calls*, the first of each queue key; return their ids, or those of the holders.
+
+        What the holder decides otherwise than by its id is asked of it call by call.
+        """
+        first: dict[str, int] = {}
+        tried = [
+            number
+            for number, call in enumerate(calls)
+            if call.held_queue_key is None
+            or first.setdefault(call.held_queue_key, number) == number
+        ]
+        span, first_calls = self.keeping.unique_for, [calls[number] for number in tried]
+        if span is None:
+            found = engine.store_many(terms, first_calls)
+        else:
+            found = engine.store_many_unique(terms, first_calls, span)
+        ids = {number: pk for number, pk in zip(tried, found, strict=True) if pk is not None}
+        stored = [(pk, calls[number]) for number, pk in ids.items()]
+        known: dict[str | None, int] = {}
+        if len(stored) < len(calls) and self.keeping.on_duplicate == "return":
+            known = {call.held_queue_key: pk for pk, call in stored}
+            known |= engine.holders_of(first.keys() - known.keys())
+            if span is not None:
+                known |= engine.time_holders_of(first.keys() - known.keys())
+        all_ids = [
+            ids.get(number)
+            or known.get(call.held_queue_key)
+            or self._store(engine, call, terms).pk
+            for number, call in enumerate(calls)
+        ]
+        self._tell(engine, stored)
+        return all_ids
+
+    def _duplicate(
+        self, engine: Engine, call: Call, terms: Terms, holder: JobRecord
+    ) -> JobRecord | None:
+        """Do with a held key what the job says; None if its holder has ended meanwhile."""
         holder.duplicate = True
-        match self.definition.on_duplicate:
+        match self.keeping.on_duplicate:
             case "raise":
                 raise DuplicateJob(
-                    f"{record.name}: job {holder.pk} holds the queue key {record.queue_key!r}.",
+                    f"{self.definition.name}: job {holder.pk} holds the queue key "
+                    f"{call.queue_key!r}.",
                     holder,
                 )
             case "replace":
-                keys = _waiting_keys([record]) | {(holder.partition, holder.execution_key)}
-                if engine.replace_waiting(holder, record):
+                keys = [*self._waiting([call]), (holder.partition, holder.execution_key)]
+                longest = self.keeping.debounce_max
+                latest = None if longest is None else holder.created_at + longest
+                if engine.replace_waiting(holder, terms, call, latest):
                     self._promote_after_commit(engine, keys)
+                elif holder.state in REPLACEABLE:  # it has begun, or is not there any more
+                    return self._as_it_is(engine, call)
         return holder
 
+    def _as_it_is(self, engine: Engine, call: Call) -> JobRecord | None:
+        holder = self._holder(engine, call)
+        if holder is not None:
+            holder.duplicate = True
+        return holder
+
+    def _tell(
+        self,
+        engine: Engine,
+        stored: Sequence[tuple[int, Call]],
+        records: Sequence[JobRecord] = (),
+    ) -> None:
+        """Say what was stored, once for each enqueue and for each chunk of many.
+
+        *records* are those that were stored; they are read if somebody wants them.
+        """
+        engine.note_added(self._terms.batch_id, len(stored))
+        if logger.isEnabledFor(logging.DEBUG):
+            for pk, call in stored:
+                self._log(pk, call)
+        if signals.job_enqueued.has_listeners(self.job):
+            for record in records or engine.read([pk for pk, _ in stored]):
+                self._announce(record)
+        self._promote_after_commit(engine, self._waiting(call for _, call in stored))
+
     def _announce(self, record: JobRecord) -> None:
+        signals.announce(signals.job_enqueued, self.job, lambda: record)
+
+    def _log(self, pk: int, call: Call) -> None:
         events.log(
             logger,
             logging.DEBUG,
             "job_enqueued",
-            job_id=record.pk,
-            job_name=record.name,
-            queue=record.queue,
-            state=record.state,
+            job_id=pk,
+            job_name=self.terms.name,
+            queue=self.terms.queue,
+            state=self.terms.state_of(call.execution_key),
         )
-        signals.announce(signals.job_enqueued, self.job, lambda: record)
+
+    def _waiting(self, calls: Iterable[Call]) -> list[tuple[str, str | None]]:
+        """Return the partitions and execution keys that *calls* wait for, one for each call."""
+        return [
+            (self.terms.partition, call.execution_key)
+            for call in calls
+            if self.terms.state_of(call.execution_key) == JobState.WAITING
+        ]
 
     def _promote_after_commit(
-        self, engine: Engine, keys: Iterable[tuple[str, str | None]]
+        self, engine: Engine, keys: Sequence[tuple[str, str | None]]
     ) -> None:
         """Let records with an execution key have their turn, but not before they are there.
 
         Inside the caller's transaction it would keep all others of the key waiting for it.
+        Idle workers are told afterwards, also of those without a key.
         """
         if any(key for _, key in keys):
             transaction.on_commit(lambda: engine.promote(keys), using=self.database, robust=True)
+        engine.wake([self.terms.queue], delay=self._delay() if self.terms.is_later else None)
+
+    def _delay(self) -> timedelta:
+        """Return for how long a record is not due, or a little less."""
+        if self.terms.run_at is None:
+            return self.terms.delay
+        # Due by the database's clock, and announced by this host's.
+        return self.terms.run_at - timezone.now() - CLOCK_SKEW
 
 
-def _waiting_keys(records: Iterable[JobRecord]) -> set[tuple[str, str | None]]:
-    """Return the partitions and execution keys that *records* wait for."""
-    return {
-        (record.partition, record.execution_key)
-        for record in records
-        if record.state == JobState.WAITING
-    }
+def _terms(definition: Definition, options: Mapping[str, Any], keeping: Keeping) -> Terms:
+    return Terms(
+        name=definition.name,
+        queue=options.get("queue", definition.queue),
+        partition=options.get("partition", ""),
+        priority=options.get("priority", definition.priority),
+        max_attempts=options.get("max_attempts", definition.max_attempts),
+        timeout=options.get("timeout", definition.timeout),
+        expires_at=options.get("expires_at"),
+        run_at=options.get("run_at"),
+        delay=keeping.debounce or options.get("delay", timedelta(0)),
+        tags=dumps(options.get("tags", [])),
+        meta=dumps(_meta(definition, options)),
+        batch_id=options["batch"].pk if "batch" in options else None,
+    )
+
+
+def _meta(definition: Definition, options: Mapping[str, Any]) -> dict[str, Any]:
+    meta: dict[str, Any] = options.get("meta", {})
+    notify = options.get("notify", definition.notify)
+    return meta if notify is None else meta | {NOTIFY: notify}
+
+
+def _shared_key(job: type[Job]) -> dict[str, Any]:
+    """Return the execution key of all records of a job that limits itself as a whole: its name."""
+    definition = job.definition()
+    if definition.concurrency is None or job._computes("execution_key"):
+        return {}
+    return {"execution_key": definition.name}
 
 
 def _warn_of_unknown_queue(name: str, queue: str) -> None:

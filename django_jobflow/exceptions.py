@@ -56,16 +56,54 @@ class NotRetryable(JobflowError):
     """The record cannot run again: only FAILED and CANCELLED ones can."""
 
 
+class NotEditable(JobflowError):
+    """The record cannot be changed: it does not wait any more, or another holds its new key."""
+
+
 class NotCancellable(JobflowError):
     """The record cannot be cancelled: it has ended already."""
+
+
+class NoResult(JobflowError):
+    """The record has no result to give, or cannot be waited for.
+
+    Attributes:
+        record: The record.
+    """
+
+    def __init__(self, message: str, record: Any = None) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class JobFailed(NoResult):
+    """The record is FAILED; the message has its last error."""
+
+
+class JobCancelled(NoResult):
+    """The record is CANCELLED."""
 
 
 class JobTimeout(JobflowError, TimeoutError):
     """The attempt ran longer than the job's ``timeout``."""
 
 
+class SoftTimeout(JobTimeout):
+    """Raised once in a body that has run for its ``soft_timeout``, so that it can finish.
+
+    A body that lets it go on has failed with it.
+    """
+
+    def __init__(self, message: str = "The job has run for its soft_timeout.") -> None:
+        super().__init__(message)
+
+
 class WorkerLost(JobflowError):
     """The worker that executed the attempt died or lost its lease."""
+
+
+class BatchClosed(JobflowError):
+    """Nothing can be added to the batch any more: nothing was stored."""
 
 
 class JobEnd(JobflowError):

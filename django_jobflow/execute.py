@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django_jobflow import conf
+from django_jobflow import conf, hooks, middleware
 from django_jobflow.arguments import decode, encode_result
 from django_jobflow.attempts import Reservation
 from django_jobflow.declare.context import JobContext, set_current
@@ -20,6 +20,7 @@ from django_jobflow.exceptions import (
     JobTimeout,
     Retry,
     Snooze,
+    SoftTimeout,
     TimeoutInterrupt,
 )
 from django_jobflow.outcomes import (
@@ -28,20 +29,63 @@ from django_jobflow.outcomes import (
     ErrorInfo,
     Failed,
     Outcome,
+    Released,
     Snoozed,
     Succeeded,
 )
 
+Decoding = Callable[..., Any]
+"""What reads the arguments: ``decode``, or its like."""
 
-def execute(job: type[Job], reservation: Reservation, context: JobContext) -> Outcome:
+Attend = Callable[[Job], object]
+"""Takes in the instance that is about to perform."""
+
+
+def nothing(instance: Job) -> None:
+    """Take in nothing."""
+
+
+class Unready(Exception):
+    """The arguments cannot be read now, through no fault of the job.
+
+    Args:
+        outcome: How the attempt ends.
+    """
+
+    def __init__(self, outcome: Released) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+def execute(
+    job: type[Job],
+    reservation: Reservation,
+    context: JobContext,
+    decoding: Decoding = decode,
+    attend: Attend = nothing,
+    savepoint: str | None = None,
+) -> Outcome:
     """Run a plain body to its end.
+
+    Args:
+        attend: Told of the instance that performs, before it does.
+        savepoint: Alias of the database whose transaction is open.
 
     A ``JobInterrupt`` and ``KeyboardInterrupt`` are let through: they belong to the worker.
     """
     try:
         set_current(context)
-        args, kwargs = decode(reservation.args, reservation.kwargs, name=reservation.name)
-        return succeeded(reservation, job.run(context, *args, **kwargs))
+        args, kwargs = decoding(
+            reservation.args,
+            reservation.kwargs,
+            name=reservation.name,
+            hides=job._secrecy().hides,
+        )
+        instance = job._at(context, args, kwargs)
+        instance._savepoint = savepoint
+        attend(instance)
+        run = middleware.current().around(_perform)
+        return _succeeded_in_time(job, reservation, run(instance))
     except (Exception, SystemExit) as error:
         return outcome_of(error)
 
@@ -50,36 +94,71 @@ async def aexecute(
     job: type[Job],
     reservation: Reservation,
     context: JobContext,
-    decoding: Callable[..., Any],
+    decoding: Decoding,
+    attend: Attend = nothing,
 ) -> Outcome:
     """Run an async body to its end.
 
     Args:
         decoding: Awaitable form of ``decode``, since a model instance is read from the
             database.
+        attend: As for ``execute``.
     """
     try:
         set_current(context)
-        args, kwargs = await decoding(reservation.args, reservation.kwargs, name=reservation.name)
-        return succeeded(reservation, await job.run(context, *args, **kwargs))
+        args, kwargs = await decoding(
+            reservation.args,
+            reservation.kwargs,
+            name=reservation.name,
+            hides=job._secrecy().hides,
+        )
+        instance = job._at(context, args, kwargs)
+        attend(instance)
+        run = middleware.current().around(_aperform)
+        return succeeded(job, reservation, await run(instance))
     except (Exception, SystemExit) as error:
         return outcome_of(error)
 
 
-def succeeded(reservation: Reservation, result: Any) -> Succeeded:
+def _perform(instance: Job) -> Any:
+    """Call the body inside of all middleware."""
+    if instance._hooks:
+        hooks.call(instance, "before_run", savepoint=instance._savepoint)
+    args, kwargs = instance._bound
+    return instance.perform(*args, **kwargs)
+
+
+async def _aperform(instance: Job) -> Any:
+    """Call an async body inside of all middleware."""
+    if instance._hooks:
+        await hooks.acall(instance, "before_run")
+    args, kwargs = instance._bound
+    return await instance.perform(*args, **kwargs)
+
+
+def _succeeded_in_time(job: type[Job], reservation: Reservation, result: Any) -> Succeeded:
+    try:
+        return succeeded(job, reservation, result)
+    except SoftTimeout:  # it came when the body had ended, so it changes nothing
+        return succeeded(job, reservation, result)
+
+
+def succeeded(job: type[Job], reservation: Reservation, result: Any) -> Succeeded:
     """Return the outcome of a body that returned *result*.
 
     Raises:
         InvalidResult: It is not JSON.
     """
-    size = conf.current().MAX_RESULT_SIZE
-    return Succeeded(encode_result(reservation.name, result, max_size=size))
+    size, hidden = conf.current().MAX_RESULT_SIZE, job._secrecy().hides_result
+    return Succeeded(encode_result(reservation.name, result, max_size=size, hidden=hidden))
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """Return the outcome of a body that raised *error*."""
     info = ErrorInfo.of(error)
     match error:
+        case Unready():
+            return error.outcome
         case Retry():
             return Failed(info, error.delay)
         case Snooze():

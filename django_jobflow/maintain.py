@@ -4,32 +4,169 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from django_jobflow import conf, events, signals
+from django.db.models import QuerySet
+
+from django_jobflow import conf, events, hooks, settle, signals
+from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
 from django_jobflow.declare import registry
+from django_jobflow.endings import LAPSED, decide, lost_error
 from django_jobflow.engines import Engine
+from django_jobflow.execute import timed_out
 from django_jobflow.models import JobRecord
+from django_jobflow.notices import Notice, notice
+from django_jobflow.outcomes import Outcome, Released
+from django_jobflow.states import JobState
 
 logger = logging.getLogger("django_jobflow.maintain")
 
 
-def rescue(engine: Engine) -> int:
-    """Free what dead workers held, promote waiting keys; return how many rows were freed.
+def rescue(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
+    """Free what dead workers held, end what is pointless, promote waiting keys.
+
+    Args:
+        run_hook: Calls the hooks of the jobs.
+
+    Returns:
+        How many rows were freed.
 
     Database:
-        Three statements when there is nothing to do.
+        Five statements when there is nothing to do.
     """
     rescued = engine.rescue(engine.records, None)
     lost = engine.fail_lost(engine.records, None)
+    expire(engine, run_hook)
     engine.promote_waiting()
-    report_rescued(rescued, lost)
+    engine.finish_batches()
+    if rescued or lost:  # also of what is lost the place is free, where there is a limit
+        engine.wake()
+    report_rescued(rescued, lost, run_hook)
+    _tell(engine, [notice(record, "job_failed") for record in lost])
     return len(rescued) + len(lost)
 
 
-def report_rescued(rescued: list[JobRecord], lost: list[JobRecord]) -> None:
-    """Log and announce what was freed: records as they were when their worker held them."""
+def expire(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
+    """End what waits past its ``expires_at``; return how many rows.
+
+    Args:
+        run_hook: Calls the hooks of the jobs.
+
+    Database:
+        One statement when there is none.
+    """
+    endings = engine.expire(engine.records, None)
+    written = {ending.reservation.id for ending in endings}
+    settle.report(endings, written, {}, run_hook)
+    _tell(engine, [notice(each.reservation, each.event) for each in endings])
+    return len(endings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What is known of a worker whose process has ended.
+
+    Attributes:
+        worker: Its name.
+        cause: How it ended, as the errors of its attempts tell it: ``"was killed by SIGKILL"``.
+        begun: The attempts that it had begun, as ids with counts of reservations; of others it
+            only held the rows. None means that nobody knows.
+        overdue: Those that ran, and were past their time limit.
+        spares: Whether the attempts that it had begun are not to count: it was ended from
+            outside, through no fault of theirs.
+    """
+
+    worker: str
+    cause: str
+    begun: frozenset[tuple[int, int]] | None = None
+    overdue: frozenset[tuple[int, int]] = frozenset()
+    spares: bool = False
+
+    def outcome(self, reservation: Reservation) -> Outcome | None:
+        """Return how an attempt has ended; None means that it was lost."""
+        attempt = reservation.id, reservation.reserved_count
+        if attempt in self.overdue:
+            return timed_out(reservation)
+        if self.spares:
+            return Released("Its worker was ended because of another job.")
+        if self.begun is not None and attempt not in self.begun:
+            return Released("Its worker ended before it began.")
+        return None
+
+
+def rescue_worker(engine: Engine, remains: Remains) -> int:
+    """Free what a worker held whose process has ended; return how many rows.
+
+    What timed out fails, what was only held goes back at no cost, and the rest is lost.
+
+    Database:
+        What ``settle`` costs, if something was not lost; two statements and one for each row
+        that was.
+    """
+    ended = _settle_remains(engine, remains)
+    taken = engine.give_back(remains.worker, cause=remains.cause)
+    engine.remove_worker(remains.worker)
+    if taken or ended:
+        engine.wake()
+    report_rescued(
+        [record for record in taken if not _is_lost(record)],
+        [record for record in taken if _is_lost(record)],
+        cause=remains.cause,
+    )
+    _tell(engine, [notice(record, "job_failed") for record in taken if _is_lost(record)])
+    return len(taken) + ended
+
+
+def _settle_remains(engine: Engine, remains: Remains) -> int:
+    rows = engine.records.filter(reserved_by=remains.worker, state=JobState.IN_PROGRESS)
+    endings = []
+    for record in rows:
+        reservation = reservation_of(record)
+        if outcome := remains.outcome(reservation):
+            endings.append(decide(reservation, outcome))
+    written = engine.settle(endings) if endings else set()
+    settle.report([each for each in endings if each.reservation.id in written], written, {})
+    _tell(
+        engine,
+        [
+            notice(each.reservation, each.event)
+            for each in endings
+            if each.reservation.id in written
+        ],
+    )
+    return len(written)
+
+
+def _tell(engine: Engine, said: list[Notice | None]) -> None:
+    """Tell others of ends that ask for that."""
+    if notices := [each for each in said if each is not None]:
+        engine.tell(notices)
+
+
+def reservation_of(record: JobRecord) -> Reservation:
+    """Return what the holder of *record* has of it."""
+    values = {name: getattr(record, name) for name in RESERVATION_FIELDS}
+    return Reservation(**values, worker=record.reserved_by or "")
+
+
+def _is_lost(record: JobRecord) -> bool:
+    return record.state == JobState.IN_PROGRESS and record.attempt >= record.max_attempts
+
+
+def report_rescued(
+    rescued: list[JobRecord],
+    lost: list[JobRecord],
+    run_hook: hooks.Run = hooks.run,
+    cause: str = LAPSED,
+) -> None:
+    """Log and announce what was freed: records as they were when their worker held them.
+
+    An attempt that was lost has failed, so the job's hook is called.
+    """
     for event, records in (("job_rescued", rescued), ("job_lost", lost)):
         for record in records:
             events.log(
@@ -46,6 +183,11 @@ def report_rescued(rescued: list[JobRecord], lost: list[JobRecord]) -> None:
             signals.announce(signals.job_rescued, sender, told)
             if event == "job_lost":
                 signals.announce(signals.job_failed, sender, told)
+            if record.state == JobState.IN_PROGRESS:
+                error = lost_error(record.attempt, record.reserved_by, cause)
+                will_retry = event == "job_rescued"
+                if due := hooks.due_after_failure(record, error, will_retry=will_retry):
+                    run_hook(due)
 
 
 def _itself(record: JobRecord) -> JobRecord:
@@ -58,21 +200,27 @@ def prune(engine: Engine) -> int:
     A success is kept for as long as its job says, or else JOBFLOW["RETAIN_SUCCEEDED"]; what
     failed or was cancelled, for JOBFLOW["RETAIN_FAILED"].
     """
-    settings = conf.current()
-    now = engine.now()
-    own = _own_retentions(settings.RETAIN_SUCCEEDED)
-    total = 0
-    if settings.RETAIN_SUCCEEDED is not None:
-        others = [name for names in own.values() for name in names]
-        total += engine.prune_succeeded(now - settings.RETAIN_SUCCEEDED, but=others)
-    for retain, names in own.items():
-        if retain is not None:
-            total += engine.prune_succeeded(now - retain, names=names)
-    if settings.RETAIN_FAILED is not None:
-        total += engine.prune_ended(now - settings.RETAIN_FAILED)
+    total = sum(map(engine.prune, prunable(engine)))
+    engine.prune_holds()
     if total:
         events.log(logger, logging.INFO, "jobs_pruned", rows=total)
     return total
+
+
+def prunable(engine: Engine) -> Iterator[QuerySet[Any]]:
+    """Yield the queries of what is older than its retention."""
+    settings = conf.current()
+    now = engine.now()
+    own = _own_retentions(settings.RETAIN_SUCCEEDED)
+    if settings.RETAIN_SUCCEEDED is not None:
+        others = [name for names in own.values() for name in names]
+        yield engine.old_succeeded(now - settings.RETAIN_SUCCEEDED, but=others)
+        yield engine.old_batches(now - settings.RETAIN_SUCCEEDED)
+    for retain, names in own.items():
+        if retain is not None:
+            yield engine.old_succeeded(now - retain, names=names)
+    if settings.RETAIN_FAILED is not None:
+        yield engine.old_ended(now - settings.RETAIN_FAILED)
 
 
 def _own_retentions(common: timedelta | None) -> dict[timedelta | None, list[str]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
 
-from django_jobflow import signals
-from django_jobflow.declare import registry
+from django_jobflow import hooks, signals
+from django_jobflow.declare import edits, registry
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.models import JobRecord, SucceededJob
 
@@ -73,6 +74,41 @@ def run_now_many(records: Records, *, now: datetime | None = None) -> Done:
     return Done(done=done, skipped=total - done)
 
 
+def reschedule_many(
+    records: Records,
+    *,
+    run_at: datetime | None = None,
+    delay: float | timedelta | None = None,
+    now: datetime | None = None,
+) -> Done:
+    """Make the waiting ones of *records* due at *run_at*, or *delay* from now."""
+    due = edits.read_due("reschedule_many", run_at, delay)
+    done = total = 0
+    engine = engine_for(records.db)
+    for ids in _batches(records):
+        done += engine.reschedule(engine.records.filter(pk__in=ids), **due, now=now)
+        total += len(ids)
+    return Done(done=done, skipped=total - done)
+
+
+def update_many(records: Records, *, now: datetime | None = None, **changes: Any) -> Done:
+    """Change how the waiting ones of *records* are to run.
+
+    One whose attempts so far leave none of a new ``max_attempts`` is skipped.
+
+    Args:
+        changes: ``queue``, ``priority``, ``max_attempts``, ``timeout``, ``tags``, ``meta``,
+            ``expires_at``, as ``JobRecord.update`` takes them.
+    """
+    values = edits.read_options("update_many", changes)
+    done = total = 0
+    engine = engine_for(records.db)
+    for ids in _batches(records):
+        done += engine.edit(engine.records.filter(pk__in=ids), values, now)
+        total += len(ids)
+    return Done(done=done, skipped=total - done)
+
+
 def delete_many(records: Records) -> Done:
     """Delete *records* but for the running ones, which are skipped: cancel those first."""
     done = total = 0
@@ -112,10 +148,12 @@ def _batches(
 
 
 def _announce_cancelled(engine: Engine, cancelled: list[int]) -> None:
-    if not signals.job_cancelled.receivers:
+    if not cancelled or not (signals.job_cancelled.receivers or hooks.any_has("on_cancel")):
         return
     for record in engine.records.filter(pk__in=cancelled):
         _announce(record)
+        if due := hooks.due_after_cancel(record):
+            hooks.run_after_commit(due, engine.alias)
 
 
 def _announce(record: JobRecord) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 MESSAGE_LIMIT = 10_000  # characters of an error's message that are kept
 TRACEBACK_LIMIT = 50_000  # characters of a traceback that are kept, its end first
+CHAIN_LIMIT = 20  # exceptions that led to one another and are in one traceback, the last first
+CLASS_LIMIT = 300  # characters of the dotted path of an exception's class
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,9 @@ class ErrorInfo:
         """Describe *error*; one whose text or traceback cannot be made is described too."""
         kind = type(error)
         return cls(
-            exception=f"{kind.__module__}.{kind.__qualname__}",
-            message=storable(_text(error))[:MESSAGE_LIMIT],
-            traceback=storable(_trace(error))[-TRACEBACK_LIMIT:],
+            exception=storable(f"{kind.__module__}.{kind.__qualname__}"[:CLASS_LIMIT]),
+            message=storable(_text(error)[:MESSAGE_LIMIT]),
+            traceback=storable(_trace(error)[-TRACEBACK_LIMIT:]),
         )
 
 
@@ -75,9 +79,14 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Not finished, through no fault of the job: AVAILABLE again, the attempt given back."""
+    """Not finished, through no fault of the job: the attempt is given back.
+
+    Attributes:
+        delay: After which it is AVAILABLE again. None means at once.
+    """
 
     reason: str = ""
+    delay: timedelta | None = None
 
 
 Outcome = Succeeded | Failed | Discarded | Snoozed | Cancelled | Released
@@ -97,6 +106,28 @@ def _text(error: BaseException) -> str:
 
 def _trace(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        with _shortened(error):
+            return "".join(traceback.format_exception(error))
     except Exception:
         return ""
+
+
+@contextmanager
+def _shortened(error: BaseException) -> Iterator[None]:
+    """Cut off what led to *error* behind the last few, while it is formatted.
+
+    All of a chain is formatted or none, and a loop that raises from its last error makes one
+    of any length.
+    """
+    last = error
+    for _ in range(CHAIN_LIMIT - 1):
+        before = last.__context__ if last.__cause__ is None else last.__cause__
+        if before is None or (last.__cause__ is None and last.__suppress_context__):
+            break
+        last = before
+    links = last.__cause__, last.__context__, last.__suppress_context__
+    last.__cause__ = last.__context__ = None
+    try:
+        yield
+    finally:
+        last.__cause__, last.__context__, last.__suppress_context__ = links

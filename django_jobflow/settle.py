@@ -1,16 +1,19 @@
-"""Writing how attempts ended, and telling those who listen."""
+"""Telling how attempts started and ended, to the log and to those who listen."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from django_jobflow import events, signals
+from django_jobflow import events, hooks, signals
 from django_jobflow.attempts import Ending, Reservation
 from django_jobflow.declare import registry
-from django_jobflow.engines import Engine
+from django_jobflow.declare.secrecy import secrecy_of
+from django_jobflow.entries import entry, with_entry
 from django_jobflow.models import JobRecord
+from django_jobflow.outcomes import ErrorInfo
 from django_jobflow.states import ENDED, JobState
 
 logger = logging.getLogger("django_jobflow.settle")
@@ -22,21 +25,45 @@ _LEVELS = {
 }
 
 
-def settle(engine: Engine, endings: Sequence[Ending]) -> set[int]:
-    """Write *endings*; return the ids that were written. Call ``report`` after the commit."""
-    return engine.settle(endings)
+def report_starts(started: Sequence[Reservation]) -> None:
+    """Log each start and send its signal, where anybody wants to know."""
+    if not signals.job_started.receivers and not logger.isEnabledFor(logging.DEBUG):
+        return
+    for reservation in started:
+        events.log(
+            logger,
+            logging.DEBUG,
+            "job_started",
+            job_id=reservation.id,
+            job_name=reservation.name,
+            queue=reservation.queue,
+            attempt=reservation.attempt,
+        )
+        signals.announce(
+            signals.job_started,
+            registry.find(reservation.name),
+            partial(record_of, reservation, JobState.IN_PROGRESS),
+        )
 
 
-def report(endings: Sequence[Ending], written: set[int], seconds: dict[int, float]) -> None:
-    """Log each end and send its signal; what was not written is logged as lost.
+def report(
+    endings: Sequence[Ending],
+    written: set[int],
+    seconds: dict[int, float],
+    run_hook: hooks.Run = hooks.run,
+) -> None:
+    """Log each end, send its signal and call its hook; what was not written is logged as lost.
 
     Args:
         written: Ids that settling wrote.
         seconds: How long the body of each id ran, as far as known.
+        run_hook: Calls the hooks.
     """
     for ending in endings:
         if ending.reservation.id in written:
             _report(ending, seconds.get(ending.reservation.id, 0.0))
+            if ending.error is not None and (due := hooks.due_after(ending)):
+                run_hook(due)
         else:
             lost(ending.reservation, ending.event)
 
@@ -52,6 +79,22 @@ def lost(reservation: Reservation, event: str) -> None:
         attempt=reservation.attempt,
         worker=reservation.worker,
         unwritten=event,
+    )
+
+
+def commit_hook_failed(reservation: Reservation, error: Exception) -> None:
+    """Log that a hook which a transactional body had left for after its commit raised."""
+    said: dict[str, Any] = {"exc_info": error}
+    if secrecy_of(reservation.name).hides_anything:
+        kept = entry(ErrorInfo.of(error), reservation)
+        said = {"message": kept["message"], "exc_text": kept["traceback"]}
+    events.log(
+        logger,
+        logging.ERROR,
+        "on_commit_failed",
+        job_id=reservation.id,
+        job_name=reservation.name,
+        **said,
     )
 
 
@@ -85,7 +128,7 @@ def record_after(ending: Ending) -> JobRecord:
     record = record_of(ending.reservation, ending.state or JobState.IN_PROGRESS)
     record.attempt = ending.attempt
     if ending.error is not None:
-        record.errors = [*record.errors, ending.error]
+        record.errors = with_entry(record.errors, ending.error)
     if ending.state is not None:
         record.reserved_by = None
     if ending.state in ENDED:
@@ -114,5 +157,7 @@ def record_of(reservation: Reservation, state: JobState) -> JobRecord:
         errors=reservation.errors,
         tags=reservation.tags,
         meta=reservation.meta,
+        batch_id=reservation.batch_id,
         reserved_by=reservation.worker,
+        reserved_count=reservation.reserved_count,
     )

@@ -2,7 +2,7 @@
 
 The sender is the declared class, or None when nothing is registered under the name. Each
 sends ``record``, a ``JobRecord`` as it is after the change; it is not read again from the
-database.
+database, but for ``enqueue_many``, which has not made any.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.dispatch import Signal
+
+from django_jobflow import events
 
 logger = logging.getLogger("django_jobflow.signals")
 
@@ -48,10 +50,11 @@ def announce(signal: Signal, sender: Any, make_record: Callable[[], Any], **valu
 
 
 def _log_failure(receiver: str, error: Exception) -> None:
-    logger.error(
-        "receiver_failed receiver=%s error=%r",
-        receiver,
-        error,
+    events.log(
+        logger,
+        logging.ERROR,
+        "receiver_failed",
+        receiver=receiver,
+        error=repr(error),
         exc_info=error,
-        extra={"event": "receiver_failed"},
     )

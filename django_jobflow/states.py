@@ -37,6 +37,9 @@ ENDED = frozenset({S.FAILED, S.CANCELLED})
 PENDING = frozenset({S.SCHEDULED, S.RETRY})
 """States that become AVAILABLE when ``available_at`` has come."""
 
+DUE = frozenset({S.AVAILABLE, S.WAITING})
+"""States of a record that runs as soon as a worker is free, or its execution key."""
+
 KEYED = frozenset({S.AVAILABLE, S.RESERVED, S.IN_PROGRESS})
 """States in which a record holds its execution key."""
 
@@ -45,6 +48,9 @@ UNFINISHED = frozenset(S) - ENDED
 
 REPLACEABLE = frozenset({S.SCHEDULED, S.AVAILABLE, S.WAITING})
 """States in which an enqueue with the same queue key may replace the arguments."""
+
+EDITABLE = frozenset({S.SCHEDULED, S.AVAILABLE, S.RETRY, S.WAITING})
+"""States in which a record waits, so that its arguments, options and time may be changed."""
 
 ATTEMPT_LEFT = frozenset({S.SCHEDULED, S.AVAILABLE, S.RESERVED, S.RETRY, S.WAITING})
 """States that promise another execution, so ``attempt`` is below ``max_attempts``."""
@@ -94,8 +100,11 @@ TRANSITIONS: dict[str, Transition] = {
         _move("snooze", (S.IN_PROGRESS,), (S.SCHEDULED,), "job", "available_at, attempt - 1"),
         _move("rescue", HELD, (S.AVAILABLE,), "sweep", "expires has passed"),
         _move("lose", (S.IN_PROGRESS,), (S.FAILED,), "sweep", "expired, no attempt left"),
+        _move("expire", EDITABLE, (S.FAILED,), "sweep", "expires_at has passed, errors + 1"),
         _move("cancel", UNFINISHED, (S.CANCELLED,), "operator", "finished_at"),
         _move("run_now", PENDING, (S.AVAILABLE, S.WAITING), "operator", "available_at"),
+        _move("reschedule", EDITABLE, (S.SCHEDULED,), "operator", "available_at"),
+        _move("rekey", DUE, DUE, "operator", "its execution key, by an update"),
         _move("retry", ENDED, (S.AVAILABLE, S.WAITING), "operator", "attempt 0, errors kept"),
     )
 }

@@ -33,6 +33,11 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Any|P|R|T|Callable|Iterable|Mapping|Sequence|Literal|ParamSpec|TypeVar)"),
     ("py:.*", r"django_jobflow\.declare\.(context\.Reporter|function\.\w+)"),
     ("py:.*", r"(timedelta|datetime|Exception|BaseException|models\..*)"),
+    (
+        "py:.*",
+        r"(SucceededJob|JobRecord\.DoesNotExist|JobFacts|Tally|Cause|Rows|QuerySet|Prepared)",
+    ),
+    ("py:.*", r"django_jobflow\.(models\.records|engines\.counting|observe|calls)\.\w+(\.\w+)*"),
     ("py:.*", r"(TypeError|TimeoutError|LookupError|ImproperlyConfigured|TextChoices|Signal)"),
 ]
 

@@ -13,13 +13,32 @@ import environ
 import hypothesis
 import pytest
 from django.db import connections
+from django.test import SimpleTestCase
 
-from tests import databases, servers
+from tests import databases, emptying, servers
 
 # Tells the processes of pytest-xdist why there is no database.
 UNAVAILABLE = "JOBFLOW_TEST_UNAVAILABLE"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Slow, and alike on every database, although they have one.
 DATABASE_MATTERS_NOT = {"docs", "example", "test_packaging.py"}
+# Here only tests that ask for a database get one: pytest-django keeps all others from it.
+PURE = {
+    "arguments",
+    "declare",
+    "test_audit.py",
+    "test_backoff.py",
+    "test_conf.py",
+    "test_exceptions.py",
+    "test_layers.py",
+    "test_moments.py",
+    "test_outcomes.py",
+    "test_public.py",
+    "test_states.py",
+    "worker/test_parts.py",
+    "worker/test_vitals.py",
+}
+DATABASE_FIXTURES = {"db", "transactional_db"}  # all others of pytest-django use one of these
 REPOSITORY = Path(__file__).parent.parent
 
 env = environ.Env()
@@ -36,6 +55,7 @@ def is_required(resource: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    emptying.install()
     if hasattr(config, "workerinput"):
         return  # the process that started this one has seen to it
     try:
@@ -73,8 +93,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_deaf(item: pytest.Item) -> bool:
-    """Whether *item* is slow and passes alike on every database, so that one of them is enough."""
-    return item.path.relative_to(REPOSITORY / "tests").parts[0] in DATABASE_MATTERS_NOT
+    """Whether *item* passes alike on every database, so that one of them is enough."""
+    path = item.path.relative_to(REPOSITORY / "tests")
+    if path.parts[0] in DATABASE_MATTERS_NOT:
+        return True
+    return bool({path.parts[0], path.as_posix()} & PURE) and not asks_for_database(item)
+
+
+def asks_for_database(item: pytest.Item) -> bool:
+    """Whether *item* is let near a database."""
+    case = getattr(item, "cls", None)
+    return (
+        item.get_closest_marker("django_db") is not None
+        or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        or (case is not None and issubclass(case, SimpleTestCase) and bool(case.databases))
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 
 from django_jobflow import states
 from django_jobflow.attempts import key_digest
-from django_jobflow.models import FailedJob, JobRecord, SucceededJob, Worker
+from django_jobflow.models import FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
 from django_jobflow.states import JobState
 
 WORKER = "host-1:4711"
@@ -90,6 +90,9 @@ class JobRecordFactory(DjangoModelFactory):
     reserved_by = _while_held(lambda row: WORKER)
     reserved_at = _while_held(lambda row: row.now - timedelta(seconds=2))
     expires = _while_held(lambda row: row.now + timedelta(minutes=1))
+    reserved_count = factory.LazyAttribute(
+        lambda row: row.attempt + (row.state == JobState.RESERVED)
+    )
     started_at = factory.LazyAttribute(
         lambda row: row.now - timedelta(seconds=1) if row.attempt else None
     )
@@ -149,6 +152,29 @@ class WorkerFactory(DjangoModelFactory):
     pid = factory.Sequence(lambda n: 4711 + n)
     name = factory.LazyAttribute(lambda row: f"{row.host}:{row.pid}")
     queues = factory.LazyFunction(list)
+    partitions = factory.LazyFunction(list)
     threads = 4
     started_at = factory.LazyAttribute(lambda row: row.now - timedelta(minutes=5))
     heartbeat_at = factory.SelfAttribute("now")
+
+
+class PauseFactory(DjangoModelFactory):
+    """A pause of a queue, until it is resumed."""
+
+    class Meta:
+        model = Pause
+
+    kind = "queue"
+    value = "email"
+
+
+class LimitFactory(DjangoModelFactory):
+    """What an operator lets a queue run at a time."""
+
+    class Meta:
+        model = Limit
+
+    kind = "queue"
+    value = "email"
+    concurrency = 2
+    is_override = True

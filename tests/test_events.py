@@ -43,9 +43,45 @@ class LogTests:
             logger, logging.INFO, "e", empty="", spaced="a b", lines="a\nb", none=None, plain="a=b"
         )
 
-        assert r"e empty='' spaced='a b' lines=a\nb none=None plain=a=b" == (
+        assert r"e empty='' spaced='a b' lines='a\nb' none=None plain=a=b" == (
             written(caplog).getMessage()
         )
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "a\nERROR forged",
+            "a\rb",
+            "a\r\nb",
+            "a\tlevel=forged",
+            "a\x1b[2Jb",
+            "a\x00b",
+            "a\x85b",
+            "a\u2028b",
+            "a\u202eb",
+            "a\xa0b",
+            "' level=forged '",
+            '"quoted"',
+        ],
+    )
+    def test_no_value_makes_a_line_or_a_field_of_its_own(self, caplog, value):
+        events.log(logger, logging.INFO, "e", value=value, after=1)
+
+        text = written(caplog).getMessage()
+        assert f"e value={value!r} after=1" == text
+        assert text.isprintable()
+
+    def test_letters_of_all_alphabets_stay_as_they_are(self, caplog):
+        events.log(logger, logging.INFO, "e", name="größe.订单")
+
+        assert "e name=größe.订单" == written(caplog).getMessage()
+
+    def test_traceback_may_be_a_text_already(self, caplog):
+        events.log(logger, logging.ERROR, "e", exc_text="Traceback ...\nValueError: ••••••")
+
+        record = written(caplog)
+        assert ("e", None) == (record.getMessage(), record.exc_info)
+        assert "e\nTraceback ...\nValueError: ••••••" == logging.Formatter().format(record)
 
     def test_floats_are_short(self, caplog):
         events.log(logger, logging.INFO, "e", seconds=0.123456789, more=1234567.0)

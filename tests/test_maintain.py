@@ -6,9 +6,16 @@ import pytest
 from django_jobflow import Job, maintain, signals
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.maintain import Remains
+from django_jobflow.models import JobRecord, SucceededJob, Worker
 from django_jobflow.states import JobState
-from tests.factories import FailedJobFactory, JobRecordFactory, SucceededJobFactory
+from tests.factories import (
+    WORKER,
+    FailedJobFactory,
+    JobRecordFactory,
+    SucceededJobFactory,
+    WorkerFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -65,13 +72,30 @@ class RescueTests:
         assert 0 == maintain.rescue(engine)
         assert {waiting.pk: JobState.AVAILABLE} == live()
 
-    def test_there_is_nothing_to_do_and_three_statements_say_so(
+    def test_what_is_pointless_ends_and_is_told_of(self, engine, heard, caplog):
+        class Charge(Job):
+            def perform(self):
+                pass
+
+        past = engine.now() - DAY
+        record = JobRecordFactory(name=Charge.definition().name, expires_at=past)
+        JobRecordFactory(expires_at=past + 2 * DAY)
+
+        with caplog.at_level(logging.INFO, "django_jobflow"):
+            assert 0 == maintain.rescue(engine)
+
+        record.refresh_from_db()
+        assert JobState.FAILED == record.state
+        assert [("job_failed", Charge, record.pk, JobState.FAILED)] == heard
+        assert 1 == sum("job_failed" in each.message for each in caplog.records)
+
+    def test_there_is_nothing_to_do_and_five_statements_say_so(
         self, engine, django_assert_num_queries
     ):
         JobRecordFactory(state=JobState.IN_PROGRESS)
-        control = 2 * 2  # each of the two sweeps opens and closes a savepoint
+        control = 3 * 2  # each of the three sweeps opens and closes a savepoint
 
-        with django_assert_num_queries(3 + control):
+        with django_assert_num_queries(5 + control):
             assert 0 == maintain.rescue(engine)
 
     def test_each_is_logged_as_its_worker_held_it(self, engine, caplog):
@@ -111,6 +135,111 @@ class RescueTests:
             ("job_rescued", None, spent.pk),
             ("job_failed", None, spent.pk),
         ] == [each[:3] for each in heard]
+
+
+KILLED = Remains(worker=WORKER, cause="was killed by SIGKILL")
+
+
+class RescueWorkerTests:
+    def test_what_it_held_is_freed_and_its_row_is_gone(self, engine):
+        reserved = JobRecordFactory(state=JobState.RESERVED)
+        running = JobRecordFactory(state=JobState.IN_PROGRESS)
+        spent = JobRecordFactory(state=JobState.IN_PROGRESS, spent=True)
+        others = JobRecordFactory(state=JobState.IN_PROGRESS, reserved_by="host-2:1")
+        WorkerFactory(name=WORKER)
+        WorkerFactory(name="host-2:1")
+
+        assert 3 == maintain.rescue_worker(engine, KILLED)
+        assert {
+            reserved.pk: JobState.AVAILABLE,
+            running.pk: JobState.AVAILABLE,
+            spent.pk: JobState.FAILED,
+            others.pk: JobState.IN_PROGRESS,
+        } == live()
+        assert ["host-2:1"] == list(Worker.objects.values_list("name", flat=True))
+
+    def test_each_is_announced_and_a_lost_one_as_failed_too(self, engine, heard):
+        reserved = JobRecordFactory(state=JobState.RESERVED, attempt=2)
+        spent = JobRecordFactory(state=JobState.IN_PROGRESS, spent=True)
+
+        maintain.rescue_worker(engine, KILLED)
+
+        assert [
+            ("job_rescued", None, reserved.pk, JobState.RESERVED),
+            ("job_rescued", None, spent.pk, JobState.IN_PROGRESS),
+            ("job_failed", None, spent.pk, JobState.IN_PROGRESS),
+        ] == heard
+
+    def test_it_held_nothing_and_two_statements_say_so(self, engine, django_assert_num_queries):
+        with django_assert_num_queries(1 + 2 + 2):  # two looks, one in a savepoint, and the row
+            assert 0 == maintain.rescue_worker(engine, KILLED)
+
+
+class RemainsTests:
+    """What a supervisor has seen of a dead worker decides what its jobs pay."""
+
+    @pytest.fixture
+    def held(self):
+        """One that ran past its limit, one that ran, one that waited for a slot."""
+        return [
+            JobRecordFactory(state=JobState.IN_PROGRESS, attempt=1, max_attempts=2)
+            for _ in range(3)
+        ]
+
+    def rescue(self, engine, held, **facts):
+        stuck, ran, waited = held
+        begun = frozenset({(stuck.pk, 1), (ran.pk, 1), (waited.pk, 7)})
+        remains = Remains(
+            worker=WORKER,
+            cause="was killed by SIGKILL",
+            begun=begun,
+            overdue=frozenset({(stuck.pk, 1)}),
+            **facts,
+        )
+        assert 3 == maintain.rescue_worker(engine, remains)
+        for record in held:
+            record.refresh_from_db()
+        return [
+            (record.state, record.attempt, [e["exception"].split(".")[-1] for e in record.errors])
+            for record in held
+        ]
+
+    def test_each_pays_for_what_it_did(self, engine, held):
+        assert [
+            (JobState.RETRY, 1, ["JobTimeout"]),
+            (JobState.AVAILABLE, 1, ["WorkerLost"]),
+            (JobState.AVAILABLE, 0, []),
+        ] == self.rescue(engine, held)
+
+    def test_others_pay_nothing_for_one_that_was_stuck(self, engine, held):
+        assert [
+            (JobState.RETRY, 1, ["JobTimeout"]),
+            (JobState.AVAILABLE, 0, []),
+            (JobState.AVAILABLE, 0, []),
+        ] == self.rescue(engine, held, spares=True)
+
+    def test_former_reservation_had_begun_and_the_attempt_is_not_paid_for(self, engine):
+        """It was given back after that, and reserved by the same worker once more."""
+        record = JobRecordFactory(state=JobState.IN_PROGRESS, attempt=1, reserved_count=2)
+        former = frozenset({(record.pk, 1)})
+        remains = Remains(worker=WORKER, cause="died", begun=former, overdue=former)
+
+        maintain.rescue_worker(engine, remains)
+
+        record.refresh_from_db()
+        assert (JobState.AVAILABLE, 0, []) == (record.state, record.attempt, record.errors)
+
+    def test_next_attempt_of_another_worker_is_left_alone(self, engine, held):
+        JobRecord.objects.update(attempt=2, reserved_by="host-2:1")
+        remains = Remains(worker=WORKER, cause="died", begun=frozenset(), spares=True)
+
+        assert 0 == maintain.rescue_worker(engine, remains)
+
+    def test_end_is_told(self, engine, held, heard, caplog):
+        self.rescue(engine, held)
+
+        assert "job_retried" in caplog.text
+        assert 1 == caplog.text.count("job_rescued")
 
 
 class PruneTests:

@@ -8,12 +8,18 @@ from django.core.management import call_command
 from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 
-from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.models import JobRecord, Limit, Pause, SucceededJob, Worker
 from django_jobflow.models.fields import PartialIndex
-from tests.factories import JobRecordFactory, SucceededJobFactory, WorkerFactory
+from tests.factories import (
+    JobRecordFactory,
+    LimitFactory,
+    PauseFactory,
+    SucceededJobFactory,
+    WorkerFactory,
+)
 
-MODELS = (JobRecord, SucceededJob, Worker)
-TABLES = {model._meta.db_table for model in MODELS}
+MODELS = (JobRecord, SucceededJob, Worker, Pause, Limit)
+TABLES = {model._meta.db_table for model in apps.get_app_config("jobflow").get_models()}
 UNIQUE = {
     "jobflow_job_queue_key": "held_queue_key",
     "jobflow_job_execution_key": "held_execution_key",
@@ -102,11 +108,13 @@ class MigrateTests:
         JobRecordFactory()
         SucceededJobFactory()
         WorkerFactory()
+        PauseFactory()
+        LimitFactory()
 
         migrate("zero")
         call_command("migrate", "jobflow", verbosity=0)
 
-        assert [0, 0, 0] == [model.objects.count() for model in MODELS]
+        assert [0, 0, 0, 0, 0] == [model.objects.count() for model in MODELS]
         JobRecordFactory(queue_key="q")
 
     def test_plan_can_be_printed_without_being_applied(self, transactional_db):
@@ -124,6 +132,7 @@ class IndexTests:
         found = constraints(JobRecord)[index.name]
 
         is_partial = connection.vendor == "postgresql"
+        is_partial = is_partial or (connection.vendor == "sqlite" and index.on_sqlite)
         expected = index.fields if is_partial or not index.fallback else index.fallback
         assert [column(name) for name in expected] == found["columns"]
         assert found["index"]
@@ -200,3 +209,22 @@ class ConstraintTests:
         ]
 
         assert [] == related
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Only PostgreSQL has parameters.")
+class StorageTests:
+    def parameters(self, table):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reloptions FROM pg_class WHERE relname = %s", [table])
+            return dict(each.split("=") for each in cursor.fetchone()[0])
+
+    def test_the_live_table_is_vacuumed_early(self):
+        found = self.parameters("jobflow_job")
+
+        assert ("85", "0.01") == (found["fillfactor"], found["autovacuum_vacuum_scale_factor"])
+
+    def test_history_is_vacuumed_as_it_grows(self):
+        assert (
+            "0.1" == self.parameters("jobflow_succeeded")["autovacuum_vacuum_insert_scale_factor"]
+        )

@@ -1,9 +1,9 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 from django.test import TestCase
 
-from django_jobflow import operate, signals
+from django_jobflow import InvalidJob, operate, signals
 from django_jobflow.models import FailedJob, JobRecord, SucceededJob
 from django_jobflow.operate import Done
 from django_jobflow.states import JobState
@@ -82,6 +82,63 @@ class RunNowManyTests(OperateTestCase):
             JobRecordFactory(state=state)
 
         assert Done(done=3, skipped=1) == operate.run_now_many(JobRecord.objects.all())
+
+
+class RescheduleManyTests(OperateTestCase):
+    NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def test_waiting_are_put_off_and_others_skipped(self):
+        for state in ("SCHEDULED", "RETRY", "AVAILABLE", "WAITING", "IN_PROGRESS", "FAILED"):
+            JobRecordFactory(state=state)
+
+        done = operate.reschedule_many(JobRecord.objects.all(), run_at=self.NOON)
+
+        assert Done(done=4, skipped=2) == done
+        assert [*["SCHEDULED"] * 4, "IN_PROGRESS", "FAILED"] == states()
+        assert 4 == JobRecord.objects.filter(available_at=self.NOON).count()
+
+    def test_delay_begins_at_the_moment_that_is_given(self):
+        record = JobRecordFactory()
+
+        operate.reschedule_many(JobRecord.objects.all(), delay=60, now=self.NOON)
+
+        record.refresh_from_db()
+        assert self.NOON + timedelta(seconds=60) == record.available_at
+
+    def test_time_is_missing_and_nothing_is_done(self):
+        with self.assertRaises(InvalidJob) as caught:
+            operate.reschedule_many(JobRecord.objects.all())
+
+        assert "reschedule_many: expected run_at or delay, got neither." == str(caught.exception)
+
+
+class UpdateManyTests(OperateTestCase):
+    def test_waiting_are_changed_and_others_skipped(self):
+        for state in ("SCHEDULED", "RETRY", "AVAILABLE", "WAITING", "RESERVED", "CANCELLED"):
+            JobRecordFactory(state=state, queue="old")
+
+        done = operate.update_many(JobRecord.objects.filter(queue="old"), queue="b", timeout=None)
+
+        assert Done(done=4, skipped=2) == done
+        assert [*["b"] * 4, *["old"] * 2] == list(
+            JobRecord.objects.order_by("id").values_list("queue", flat=True)
+        )
+        assert 4 == JobRecord.objects.filter(timeout=None).count()
+
+    def test_those_without_an_attempt_left_are_skipped(self):
+        for attempt in (0, 1, 2):
+            JobRecordFactory(state="RETRY", attempt=attempt, max_attempts=3)
+
+        assert Done(done=2, skipped=1) == operate.update_many(
+            JobRecord.objects.all(), max_attempts=2
+        )
+
+    def test_what_each_has_of_its_own_is_refused(self):
+        for name in ("kwargs", "queue_key"):
+            with self.assertRaises(InvalidJob) as caught:
+                operate.update_many(JobRecord.objects.all(), **{name: None})
+
+            assert str(caught.exception).startswith(f"update_many: {name!r} is not an option.")
 
 
 class DeleteManyTests(OperateTestCase):

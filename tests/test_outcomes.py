@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_jobflow.outcomes import (
+    CHAIN_LIMIT,
+    CLASS_LIMIT,
     MESSAGE_LIMIT,
     TRACEBACK_LIMIT,
     ErrorInfo,
@@ -28,6 +30,30 @@ def raised(error):
         raise error
     except BaseException as caught:
         return caught
+
+
+def raised_beside(secret):
+    copies = [secret, {"card": secret}]
+    try:
+        raise ValueError(f"{len(copies)} copies")
+    except ValueError as caught:
+        return caught
+
+
+def chain(length):
+    """Return an error that so many others have led to."""
+    error = None
+    for number in range(length):
+        following = ValueError(number)
+        following.__cause__ = error
+        error = following
+    return error
+
+
+def links_of(error):
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 class ErrorInfoTests:
@@ -68,6 +94,63 @@ class ErrorInfoTests:
         trace = ErrorInfo.of(raised(ValueError(text))).traceback
 
         assert (TRACEBACK_LIMIT, True) == (len(trace), trace.endswith("the end\n"))
+
+    def test_long_chain_keeps_its_last_errors(self):
+        error = chain(10_000)
+
+        trace = ErrorInfo.of(error).traceback
+
+        kept = [f"ValueError: {number}" for number in range(10_000 - CHAIN_LIMIT, 10_000)]
+        assert kept == [line for line in trace.splitlines() if line.startswith("ValueError")]
+
+    @pytest.mark.parametrize("suppressed", [False, True])
+    def test_chain_is_left_as_it_was(self, suppressed):
+        error = chain(CHAIN_LIMIT + 1)
+        links = list(links_of(error))
+        cut = links[CHAIN_LIMIT - 1]
+        cut.__context__, cut.__cause__ = cut.__cause__, None
+        cut.__suppress_context__ = suppressed
+
+        ErrorInfo.of(error)
+
+        assert (links[CHAIN_LIMIT], None, suppressed) == (
+            cut.__context__,
+            cut.__cause__,
+            cut.__suppress_context__,
+        )
+
+    def test_chain_that_is_a_circle_has_an_end(self):
+        error, other = ValueError("one"), KeyError("other")
+        error.__cause__, other.__cause__ = other, error
+
+        trace = ErrorInfo.of(error).traceback
+
+        assert (1, 1) == (trace.count("ValueError: one"), trace.count("KeyError: 'other'"))
+        assert error is other.__cause__
+
+    def test_cause_that_is_not_to_be_shown_is_not(self):
+        error = ValueError("no")
+        error.__context__, error.__suppress_context__ = KeyError("card"), True
+
+        assert "card" not in ErrorInfo.of(error).traceback
+
+    def test_long_name_of_a_class_keeps_its_beginning(self):
+        kind = type("E" * 1000, (Exception,), {"__module__": "shop"})
+
+        assert f"shop.{'E' * (CLASS_LIMIT - 5)}" == ErrorInfo.of(kind()).exception
+
+    def test_name_of_a_class_that_no_database_can_hold_is_replaced(self):
+        kind = type("Odd", (Exception,), {"__module__": "shop", "__qualname__": "a\x00\ud800"})
+
+        assert "shop.a\ufffd?" == ErrorInfo.of(kind()).exception
+
+    def test_local_variables_are_not_kept(self):
+        assert "4111" not in repr(ErrorInfo.of(raised_beside("4111" * 4)))
+
+    def test_group_of_many_errors_is_cut(self):
+        group = ExceptionGroup("all", [ValueError("x" * 1000) for _ in range(1000)])
+
+        assert len(ErrorInfo.of(group).traceback) <= TRACEBACK_LIMIT
 
     def test_error_without_a_printable_message_is_described_too(self):
         info = ErrorInfo.of(raised(UnprintableError()))

@@ -8,9 +8,10 @@ import pytest
 import django_jobflow
 from django_jobflow import Definition, Job, JobContext, job
 from django_jobflow.declare import DeclaredFunction
+from django_jobflow.declare.hooked import HOOKS
 
 PUBLIC = [name for name in django_jobflow.__all__ if name != "__version__"]
-CALLS = ["definition", "run", "enqueue", "aenqueue", "enqueue_many", "using"]
+CALLS = ["definition", "run", "enqueue", "aenqueue", "enqueue_many", "prepared", "using"]
 
 
 def methods(of):
@@ -61,6 +62,7 @@ class FunctionTests:
         assert {*CALLS} == {method.__name__ for method in methods(Job)} - {
             "queue_key",
             "execution_key",
+            *HOOKS,
         }
         assert [] == methods(DeclaredFunction)
 

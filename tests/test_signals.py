@@ -81,7 +81,7 @@ class AnnounceTests:
         signals.announce(signal, Sender, lambda: "record")
 
         (logged,) = (each for each in caplog.records if each.name == "django_jobflow.signals")
-        assert "receiver_failed receiver=unnamed error=AttributeError(" in logged.getMessage()
+        assert "receiver_failed receiver=unnamed error=" in logged.getMessage()
         assert "no" == str(logged.exc_info[1].__context__)
 
     def test_record_that_cannot_be_made_costs_nothing(self, signal, caplog):

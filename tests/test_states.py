@@ -59,7 +59,9 @@ class TransitionTests:
         assert ["retry"] == verbs
 
     def test_failed_and_succeeded_are_reached_from_held_states_alone(self):
-        for move in TRANSITIONS.values():
+        for verb, move in TRANSITIONS.items():
+            if verb == "expire":  # what waits until it is pointless has never been held
+                continue
             if JobState.FAILED in move.targets or not move.targets:
                 assert move.origins <= states.HELD
 

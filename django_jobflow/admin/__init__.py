@@ -9,16 +9,18 @@ from __future__ import annotations
 from django.apps import apps
 from django.contrib import admin
 
+from django_jobflow.admin.batches import BatchAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
 from django_jobflow.admin.succeeded import SucceededJobAdmin
 from django_jobflow.admin.workers import WorkerAdmin
-from django_jobflow.models import FailedJob, JobRecord, SucceededJob, Worker
+from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob, Worker
 
 if apps.is_installed("django.contrib.admin"):
     admin.site.register(JobRecord, JobRecordAdmin)
     admin.site.register(FailedJob, FailedJobAdmin)
     admin.site.register(SucceededJob, SucceededJobAdmin)
     admin.site.register(Worker, WorkerAdmin)
+    admin.site.register(Batch, BatchAdmin)
 
-__all__ = ["FailedJobAdmin", "JobRecordAdmin", "SucceededJobAdmin", "WorkerAdmin"]
+__all__ = ["BatchAdmin", "FailedJobAdmin", "JobRecordAdmin", "SucceededJobAdmin", "WorkerAdmin"]

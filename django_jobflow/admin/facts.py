@@ -11,9 +11,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_jobflow.admin import cells, timeline
-from django_jobflow.admin.readable import pretty, pretty_members
+from django_jobflow.arguments import HIDDEN
+from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
+from django_jobflow.observe import spans
+from django_jobflow.observe.readable import pretty, pretty_members
 
 OPTIONAL = ("partition", "queue_key", "execution_key")
 
@@ -30,7 +33,7 @@ class Fact:
 class Attempt:
     """A failed attempt, from an entry of ``errors``."""
 
-    number: Any
+    number: str
     at: datetime | None
     worker: str
     kind: str
@@ -61,11 +64,11 @@ def _facts(job: JobFacts) -> Iterator[Fact]:
     yield _field(job, "queue")
     yield _field(job, "priority")
     yield Fact(_("Attempts"), cells.attempts(job))
-    limit = _("none") if job.timeout is None else cells.length(job.timeout)
+    limit = _("none") if job.timeout is None else spans.length(job.timeout)
     yield Fact(_("Time limit"), limit)
     for name in OPTIONAL:
         yield _field(job, name)
-    yield Fact(_("Tags"), ", ".join(map(str, job.tags)))
+    yield Fact(_("Tags"), cells.joined(job.tags))
     yield _field(job, "reserved_by")
     if job.progress is not None and not isinstance(job, SucceededJob):
         message = f" ({job.progress_message})" if job.progress_message else ""
@@ -75,9 +78,9 @@ def _facts(job: JobFacts) -> Iterator[Fact]:
 def _moments(job: JobFacts) -> Iterator[Fact]:
     yield Fact(_("Enqueued"), cells.full(job.created_at))
     if isinstance(job, SucceededJob):
-        ran = cells.between(job.started_at, job.succeeded_at)
+        ran = spans.between(job.started_at, job.succeeded_at)
         waited = timeline.waited(job)
-        yield Fact(_("Waited"), None if waited is None else cells.length(waited))
+        yield Fact(_("Waited"), None if waited is None else spans.length(waited))
         yield Fact(_("Ran for"), ran)
         yield Fact(_("Succeeded"), cells.full(job.succeeded_at))
     elif isinstance(job, JobRecord):
@@ -88,20 +91,29 @@ def _moments(job: JobFacts) -> Iterator[Fact]:
 
 
 def attempts(job: JobFacts) -> list[Attempt]:
-    """Return the failed attempts of *job*, the latest first."""
-    return [_attempt(entry) for entry in reversed(job.errors)]
+    """Return the latest failed attempts of *job*, the last one first."""
+    latest = cells.listed(job.errors)[-cells.ENTRIES_SHOWN :]
+    return [_attempt(entry) for entry in reversed(latest)]
+
+
+def earlier(job: JobFacts) -> int:
+    """Return how many failed attempts of *job* there are beside those that are shown."""
+    return max(len(cells.listed(job.errors)) - cells.ENTRIES_SHOWN, 0)
 
 
 def codes(job: JobFacts) -> list[Code]:
     """Return the arguments, the result and the meta data of *job* as readable text."""
     found = []
-    if job.args:
-        found.append(Code(_("Positional arguments"), pretty(job.args)))
-    if job.kwargs or not job.args:
-        text = pretty_members(job.kwargs) if job.kwargs else _("none")
+    secrecy = secrecy_of(job.name)
+    args, kwargs = secrecy.masked(job.args, job.kwargs)
+    if args:
+        found.append(Code(_("Positional arguments"), pretty(args)))
+    if kwargs or not args:
+        text = pretty_members(kwargs) if kwargs else _("none")
         found.append(Code(_("Arguments"), text))
     if isinstance(job, SucceededJob):
-        found.append(Code(_("Result"), pretty(job.result)))
+        result = HIDDEN if secrecy.hides_result else job.result
+        found.append(Code(_("Result"), pretty(result)))
     if job.meta:
         found.append(Code(_("Meta"), pretty_members(job.meta)))
     return found
@@ -111,12 +123,12 @@ def _attempt(entry: Any) -> Attempt:
     kind, message = cells.error_of(entry)
     known = entry if isinstance(entry, dict) else {}
     return Attempt(
-        number=known.get("number", "?"),
+        number=cells.as_text(known.get("number", "?")),
         at=timeline.error_moment(entry),
-        worker=str(known.get("worker") or ""),
+        worker=cells.as_text(known.get("worker") or ""),
         kind=kind,
         message=message,
-        traceback=str(known.get("traceback") or ""),
+        traceback=cells.as_text(known.get("traceback") or ""),
     )
 
 

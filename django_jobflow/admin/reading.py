@@ -16,8 +16,9 @@ from django_jobflow.admin import cells, facts, timeline, verbs
 from django_jobflow.admin.actions import delete_selected
 from django_jobflow.admin.base import ReadOnlyAdmin
 from django_jobflow.declare import registry
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import Batch, JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
+from django_jobflow.observe import spans
 from django_jobflow.operate import Done
 
 LARGE = ("args", "kwargs", "meta", "tags")  # not read for a list
@@ -60,7 +61,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("age"))
     def age(self, job: JobFacts) -> SafeString | None:
-        return cells.moment(job.created_at, cells.age(job.created_at))
+        return cells.moment(job.created_at, spans.age(job.created_at))
 
     @admin.display(description=gettext_lazy("last error"))
     def last_error(self, job: JobFacts) -> SafeString | None:
@@ -78,9 +79,18 @@ class JobAdmin(ReadOnlyAdmin):
             "timeline": timeline.timeline(row),
             "codes": facts.codes(row),
             "attempts": facts.attempts(row),
+            "earlier": facts.earlier(row),
             "delete_url": self.delete_url(request, row),
             "list_url": self.list_url(),
+            "batch_id": row.batch_id,
+            "batch_url": self._batch_url(request, row),
         }
+
+    def _batch_url(self, request: HttpRequest, row: Any) -> str:
+        """Return where the batch of *row* is shown, if there is one and the user may see it."""
+        if row.batch_id is None or not self.may_view(request, Batch):
+            return ""
+        return self.page_url(Batch, row.batch_id)
 
     def page_badge(self, row: Any) -> SafeString:
         """Return the state that the page shows."""

@@ -17,7 +17,10 @@ from django_jobflow import operate
 from django_jobflow.admin import cells, timeline
 from django_jobflow.admin.filters import JobFilter, QueueFilter
 from django_jobflow.admin.reading import LARGE, JobAdmin
+from django_jobflow.arguments import DOTS
+from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.models import SucceededJob
+from django_jobflow.observe import spans
 from django_jobflow.operate import Done
 
 RESULT_READ = 400  # characters: enough for a list, though JSON may escape a letter with six
@@ -63,14 +66,16 @@ class SucceededJobAdmin(JobAdmin):
     @admin.display(description=gettext_lazy("waited"))
     def waited(self, job: SucceededJob) -> str | None:
         span = timeline.waited(job)
-        return None if span is None else cells.length(span)
+        return None if span is None else spans.length(span)
 
     @admin.display(description=gettext_lazy("ran for"))
     def ran_for(self, job: SucceededJob) -> str | None:
-        return cells.between(job.started_at, job.succeeded_at)
+        return spans.between(job.started_at, job.succeeded_at)
 
     @admin.display(description=gettext_lazy("result"))
     def result_start(self, job: Any) -> SafeString | None:
+        if secrecy_of(job.name).hides_result:
+            return cells.result(DOTS)
         return None if job.start is None else cells.result(_readable(job.start))
 
 

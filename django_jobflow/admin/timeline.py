@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django_jobflow.admin import cells
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
+from django_jobflow.observe import spans
 from django_jobflow.states import HELD, UNFINISHED, JobState
 
 DUE_APART = timedelta(seconds=1)  # due so soon after the enqueue is due at once
@@ -55,7 +56,7 @@ def waited(job: JobFacts) -> timedelta | None:
 
 def _events(job: JobFacts) -> Iterator[Event]:
     yield Event(job.created_at, "enqueued", _("Enqueued"))
-    for entry in job.errors:
+    for entry in cells.listed(job.errors)[-cells.ENTRIES_SHOWN :]:
         yield from _failure(entry)
     if job.available_at - job.created_at >= DUE_APART:
         yield Event(job.available_at, "due", _("Due"))
@@ -86,7 +87,9 @@ def _failure(entry: Any) -> Iterator[Event]:
     at = error_moment(entry)
     if at is not None:
         kind, _message = cells.error_of(entry)
-        label = _("Attempt %(number)s failed") % {"number": entry.get("number", "?")}
+        label = _("Attempt %(number)s failed") % {
+            "number": cells.as_text(entry.get("number", "?"))
+        }
         yield Event(at, "attempt-failed", label, cells.short_kind(kind))
 
 
@@ -110,4 +113,4 @@ def _gap(before: Event, after: Event) -> str:
         text = _("ran for %(length)s")
     elif after.kind in {"reserved", "started"}:
         text = _("waited %(length)s")
-    return text % {"length": cells.length(span)}
+    return text % {"length": spans.length(span)}

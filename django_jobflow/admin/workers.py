@@ -105,7 +105,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 def _queues(worker: Worker) -> str:
-    return ", ".join(map(str, worker.queues)) or _("all")
+    return cells.joined(worker.queues) or _("all")
 
 
 def _facts(worker: Worker) -> list[Fact]:

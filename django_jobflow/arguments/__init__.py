@@ -25,6 +25,17 @@ from django_jobflow.arguments.binding import bind
 from django_jobflow.arguments.decoding import decode
 from django_jobflow.arguments.encoding import encode, encode_text
 from django_jobflow.arguments.form import TAG, dumps
+from django_jobflow.arguments.hiding import DOTS, HIDDEN
 from django_jobflow.arguments.results import encode_result
 
-__all__ = ["TAG", "bind", "decode", "dumps", "encode", "encode_result", "encode_text"]
+__all__ = [
+    "DOTS",
+    "HIDDEN",
+    "TAG",
+    "bind",
+    "decode",
+    "dumps",
+    "encode",
+    "encode_result",
+    "encode_text",
+]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
+from django_jobflow.arguments.hiding import HIDDEN, Hides, hides_nothing
 from django_jobflow.arguments.refusal import SHOWN_LENGTH
 from django_jobflow.exceptions import ArgumentError
 
@@ -64,6 +65,7 @@ def bind(
     signature: inspect.Signature,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
+    hides: Hides = hides_nothing,
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments as they were given, after a check that they fit.
 
@@ -73,6 +75,7 @@ def bind(
     Args:
         name: The job's name, for the error.
         signature: That of ``perform``, without ``self``. Pass the same object each time.
+        hides: Which parameters' defaults the error is not to show.
 
     Raises:
         ArgumentError: The call does not fit; a TypeError, as from a direct call.
@@ -81,7 +84,8 @@ def bind(
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ArgumentError(f"{name}: {error}. Expected {brief(signature)}.") from None
+            expected = brief(signature, hides)
+            raise ArgumentError(f"{name}: {error}. Expected {expected}.") from None
     return list(args), dict(kwargs)
 
 
@@ -95,8 +99,14 @@ def shape_of(signature: inspect.Signature) -> Shape:
     return known[1]
 
 
-def brief(signature: inspect.Signature) -> str:
+def brief(signature: inspect.Signature, hides: Hides = hides_nothing) -> str:
     """Return the text of *signature* without annotations, and not too long."""
-    parameters = [p.replace(annotation=Parameter.empty) for p in signature.parameters.values()]
+    parameters = [
+        p.replace(
+            annotation=Parameter.empty,
+            default=HIDDEN if p.default is not Parameter.empty and hides(p.name) else p.default,
+        )
+        for p in signature.parameters.values()
+    ]
     text = str(inspect.Signature(parameters))
     return text if len(text) <= 2 * SHOWN_LENGTH else f"{text[: 2 * SHOWN_LENGTH - 4]}...)"

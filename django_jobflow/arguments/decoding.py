@@ -8,6 +8,7 @@ from typing import Any
 
 from django_jobflow.arguments.enums import read_enum
 from django_jobflow.arguments.form import TAG
+from django_jobflow.arguments.hiding import Hides, hides_nothing
 from django_jobflow.arguments.instances import read_instance
 from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import READERS
@@ -21,12 +22,17 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 
 def decode(
-    args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str = "Arguments"
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    name: str = "Arguments",
+    hides: Hides = hides_nothing,
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments that :func:`encode` was given.
 
     Args:
         name: The job's name, for the error.
+        hides: Which arguments the error is not to show.
 
     Raises:
         ArgumentError: Something cannot be read back: a row or an Enum member that is gone,
@@ -41,6 +47,7 @@ def decode(
         root = "kwargs"
         return items, read_members(kwargs)
     except Refusal as refusal:
+        refusal.hide_in(hides)
         raise ArgumentError(refusal.sentence(name, EXPECTED, root)) from refusal.__cause__
     except RecursionError as error:
         raise ArgumentError(f"{name}: expected {EXPECTED}, got {root} nested too deep.") from error
@@ -67,7 +74,7 @@ def read_items(stored: Any) -> list[Any]:
         for item in stored:
             items.append(read_value(item))
     except Refusal as refusal:
-        refusal.passed(stored, step_to(len(items)))
+        refusal.passed(stored, step_to(len(items)), len(items))
         raise
     return items
 
@@ -82,7 +89,7 @@ def read_members(stored: Any) -> dict[str, Any]:
         for key, item in stored.items():
             members[key] = read_value(item)
     except Refusal as refusal:
-        refusal.passed(stored, step_to(key))
+        refusal.passed(stored, step_to(key), key)
         raise
     return members
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from math import inf
 from types import NoneType
 from typing import Any
 
@@ -13,6 +14,7 @@ from django_jobflow.arguments.advice import foreign
 from django_jobflow.arguments.decoding import read_value
 from django_jobflow.arguments.enums import write_enum
 from django_jobflow.arguments.form import KEY_LEVELS, MAX_LEVELS, TAG, Json, dumps, tagged
+from django_jobflow.arguments.hiding import Hides, hides_nothing
 from django_jobflow.arguments.instances import write_instance
 from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import MAX_INT, MIN_INT, PLAIN, WRITERS, checked_text
@@ -23,52 +25,75 @@ SHORT = frozenset({bool, NoneType})
 
 
 def encode(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, max_size: int
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    max_size: int,
+    hides: Hides = hides_nothing,
 ) -> tuple[list[Json], dict[str, Json]]:
     """Return *args* and *kwargs* as JSON values that share nothing with them.
 
     Args:
         name: The job's name, for the error.
         max_size: Most bytes that both together may take as compact ASCII JSON.
+        hides: Which arguments the error is not to show.
 
     Raises:
         ArgumentError: A value cannot be stored, or there is too much of it.
     """
-    if are_short(args, kwargs, max_size):
+    if are_plain(args, kwargs, max_size):
         return list(args), dict(kwargs)
-    stored = encode_values(name, args, kwargs)
+    stored = encode_values(name, args, kwargs, hides)
     check_size(name, len(dumps(stored)), max_size)
     return stored
 
 
 def encode_text(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, max_size: int
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    max_size: int,
+    hides: Hides = hides_nothing,
 ) -> tuple[str, str]:
     """Return what :func:`encode` does as two compact ASCII texts, ready to be inserted."""
-    stored = encode_values(name, args, kwargs)
+    if are_plain(args, kwargs, max_size):
+        stored: tuple[list[Any], dict[str, Any]] = list(args), dict(kwargs)
+        return dumps(stored[0]) if args else "[]", dumps(stored[1]) if kwargs else "{}"
+    stored = encode_values(name, args, kwargs, hides)
     args_text = dumps(stored[0]) if stored[0] else "[]"
     kwargs_text = dumps(stored[1]) if stored[1] else "{}"
     check_size(name, len(args_text) + len(kwargs_text) + 3, max_size)
     return args_text, kwargs_text
 
 
-def are_short(args: Sequence[Any], kwargs: Mapping[str, Any], max_size: int) -> bool:
-    """Tell whether all of it is small numbers and the like, fit to be stored as it is."""
-    size = 7 + 22 * (len(args) + len(kwargs))  # 20 characters is the longest such number
-    for key in kwargs:
-        if not key.isidentifier():
-            return False
-        size += 12 * len(key) + 3  # as two escapes of six characters, at worst
-    return size <= max_size and all(map(is_short, args)) and all(map(is_short, kwargs.values()))
+def are_plain(args: Sequence[Any], kwargs: Mapping[str, Any], max_size: int) -> bool:
+    """Tell whether all of it is fit to be stored as it is, and certainly not too much."""
+    size = 7.0
+    for value in args:
+        size += most_bytes(value)
+    for key, value in kwargs.items():
+        # As two escapes of six characters a letter, at worst.
+        size += (12 * len(key) + 3 if key.isidentifier() else inf) + most_bytes(value)
+    return size <= max_size
 
 
-def is_short(value: object) -> bool:
+def most_bytes(value: object) -> float:
+    """Return the most bytes that *value* takes as it is, with a comma; inf if not as it is."""
     kind = type(value)
-    return MIN_INT <= value <= MAX_INT if kind is int else kind in SHORT  # type: ignore[operator]
+    if kind is int:
+        return 22 if MIN_INT <= value <= MAX_INT else inf  # type: ignore[operator]
+    if kind is str:
+        ascii_only = value.isascii() and "\0" not in value  # type: ignore[attr-defined, operator]
+        return 6 * len(value) + 3 if ascii_only else inf  # type: ignore[arg-type]
+    if kind is float:  # of 17 digits and no exponent
+        return 25 if 1e-4 <= abs(value) < 1e16 else inf  # type: ignore[arg-type]
+    return 6 if kind in SHORT else inf
 
 
 def encode_values(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], hides: Hides
 ) -> tuple[list[Json], dict[str, Json]]:
     """Return *args* and *kwargs* as JSON values of any size."""
     root = "args"
@@ -77,6 +102,7 @@ def encode_values(
         root = "kwargs"
         return items, write_members(kwargs, MAX_LEVELS, write_value)
     except Refusal as refusal:
+        refusal.hide_in(hides)
         raise ArgumentError(refusal.sentence(name, EXPECTED, root)) from refusal.__cause__
 
 
@@ -162,7 +188,7 @@ def write_items(
         for item in value:
             items.append(write(item, room))
     except Refusal as refusal:
-        refusal.passed(value, step(len(items)))
+        refusal.passed(value, step(len(items)), len(items))
         raise
     return items
 
@@ -178,7 +204,7 @@ def write_members(
         for key, item in value.items():
             members[checked_text(key)] = write(item, room)
     except Refusal as refusal:
-        refusal.passed(value, step_to(key))
+        refusal.passed(value, step_to(key), key)
         raise
     return members
 

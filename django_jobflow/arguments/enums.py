@@ -71,11 +71,17 @@ def in_module(module: str, path: str) -> object:
 def read_enum(stored: Any) -> Enum:
     """Return the member that :func:`write_enum` was given.
 
-    A row must not choose what is imported: a module that is not loaded yet is imported
-    only from the package of an installed app.
+    A row must not choose what is imported, so nothing is: an Enum is there when its module was
+    imported with the job that takes it.
     """
     module, path, names = stored
-    load(module)
+    if sys.modules.get(module) is None:
+        raise Refusal(
+            f"an Enum of {shown(module)}",
+            why="is not imported here",
+            advice="Import it in the module that declares the job.",
+        )
+    importlib.import_module(module)  # waits for a thread that is in the middle of it
     kind = in_module(module, path)
     if not isinstance(kind, type) or not issubclass(kind, Enum):
         raise Refusal(shown(f"{module}.{path}"), why="is not an Enum any more")
@@ -83,24 +89,3 @@ def read_enum(stored: Any) -> Enum:
         return members(kind, names)
     except KeyError as error:
         raise Refusal(shown(names), why=f"is not a member of {module}.{path} any more") from error
-
-
-def load(module: str) -> None:
-    """Import *module*; raise Refusal if it is neither loaded nor part of an installed app.
-
-    A loaded module is imported too: another thread may be in the middle of it.
-    """
-    from django.apps import apps
-
-    if module not in sys.modules and apps.get_containing_app_config(module) is None:
-        raise Refusal(
-            f"an Enum of {shown(module)}",
-            why="is neither imported nor part of an installed app",
-            advice="Import it in the module that declares the job.",
-        )
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # it runs the app's code
-        raise Refusal(
-            f"an Enum of {shown(module)}", why=f"cannot be imported: {shown(error)}"
-        ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+from django_jobflow.arguments.hiding import DOTS, Hides
+
 SHOWN_LENGTH = 80
 PATH_LENGTH = 160
 
@@ -20,6 +22,9 @@ class Refusal(Exception):
         why: What is wrong with it, as it is to be read after "which".
         advice: A sentence that says what to do.
         deepest: The container that was one level too deep.
+
+    Attributes:
+        key: Where it was found in the container that it has passed last.
     """
 
     def __init__(
@@ -31,14 +36,28 @@ class Refusal(Exception):
         self.advice = advice
         self.deepest = deepest
         self.steps: list[str] = []
+        self.key: int | str | None = None
 
-    def passed(self, container: object, step: str) -> None:
-        """Note that the value was found in *container*, one *step* below it."""
+    def passed(self, container: object, step: str, key: int | str | None = None) -> None:
+        """Note that the value was found in *container*, one *step* below it, at *key*."""
         self.steps.append(step)
+        self.key = key
         if container is self.deepest:  # met again further up: a circle, reported where it begins
             self.got = f"a {type(container).__name__} that contains itself"
             self.advice = ""
             self.steps.clear()
+
+    def hide(self) -> None:
+        """Forget all but the advice: the value is not to be seen."""
+        self.got, self.why, self.steps = DOTS, "", []
+        self.__cause__ = None
+
+    def hide_in(self, hides: Hides) -> None:
+        """Forget all but the argument that holds the value, if that is not to be seen."""
+        if self.key is not None and hides(self.key):
+            argument = self.steps[-1]
+            self.hide()
+            self.steps = [argument]
 
     def sentence(self, name: str, expected: str, root: str) -> str:
         """Return the whole message, for a value found below *root*."""

@@ -19,7 +19,7 @@ from django_jobflow.arguments.scalars import (
 from django_jobflow.exceptions import InvalidResult
 
 
-def encode_result(name: str, value: Any, *, max_size: int) -> Json:
+def encode_result(name: str, value: Any, *, max_size: int, hidden: bool = False) -> Json:
     """Return what ``perform`` returned as plain JSON, without tags.
 
     A tuple becomes a list, and a subclass of a JSON type its plain base. Numbers are as
@@ -28,6 +28,7 @@ def encode_result(name: str, value: Any, *, max_size: int) -> Json:
     Args:
         name: The job's name, for the error.
         max_size: Most bytes that it may take as compact ASCII JSON.
+        hidden: Whether the error is not to show it.
 
     Raises:
         InvalidResult: A value in it is not JSON, or there is too much of it.
@@ -37,6 +38,8 @@ def encode_result(name: str, value: Any, *, max_size: int) -> Json:
     try:
         result = write_result(value, MAX_LEVELS)
     except Refusal as refusal:
+        if hidden:
+            refusal.hide()
         raise InvalidResult(
             refusal.sentence(name, "perform to return JSON", "result")
         ) from refusal.__cause__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
@@ -15,15 +16,18 @@ from django_jobflow.exceptions import InvalidJob, checked_delay
 
 KEY_LENGTH = 255  # characters of a key
 PARTITION_LENGTH = 100  # characters of a partition's name
+EXCLUSIVE = (("delay", "run_at"), ("expires_in", "expires_at"))
+MOST_TAGS = 100  # of one record
 
 
 def read_call_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     refuse_unknown(name, options, READERS)
-    if options.get("delay") is not None and options.get("run_at") is not None:
-        raise InvalidJob(
-            f"{name}: expected delay or run_at, got both: delay={options['delay']!r}, "
-            f"run_at={options['run_at']!r}."
-        )
+    for one, other in EXCLUSIVE:
+        if options.get(one) is not None and options.get(other) is not None:
+            raise InvalidJob(
+                f"{name}: expected {one} or {other}, got both: {one}={options[one]!r}, "
+                f"{other}={options[other]!r}."
+            )
     given = {option: value for option, value in options.items() if value is not None}
     if "timeout" in options:  # None is a value of its own: no limit
         given["timeout"] = options["timeout"]
@@ -42,6 +46,16 @@ def _delay(name: str, option: str, value: Any) -> timedelta:
     return checked_delay(name, value)
 
 
+def _span(name: str, option: str, value: Any) -> timedelta:
+    try:
+        span = checked_delay(name, value, option)
+    except InvalidJob:
+        span = None
+    if not span:
+        raise _wrong(name, option, "seconds or a timedelta, above 0 to 100 years", value)
+    return span
+
+
 def _moment(name: str, option: str, value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise _wrong(name, option, "a datetime", value)
@@ -49,6 +63,13 @@ def _moment(name: str, option: str, value: Any) -> datetime:
         return timezone.make_naive(value) if timezone.is_aware(value) else value
     if timezone.is_naive(value):
         raise _wrong(name, option, "an aware datetime, since USE_TZ is on", value)
+    return value
+
+
+def _batch(name: str, option: str, value: Any) -> Any:
+    meta = getattr(value, "_meta", None)
+    if getattr(meta, "label_lower", "") != "jobflow.batch" or value.pk is None:
+        raise _wrong(name, option, "a batch from Batch.objects.open()", value)
     return value
 
 
@@ -79,9 +100,11 @@ def read_key(name: str, option: str, value: Any) -> str | None:
 
 
 def _tags(name: str, option: str, value: Any) -> list[str]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise _wrong(name, option, "a list of short texts", value)
-    return [_text(name, "each of tags", tag, PARTITION_LENGTH) for tag in value]
+    is_list = isinstance(value, Iterable) and not isinstance(value, str)
+    tags = list(islice(value, MOST_TAGS + 1)) if is_list else []
+    if not is_list or len(tags) > MOST_TAGS:
+        raise _wrong(name, option, f"a list of at most {MOST_TAGS} short texts", value)
+    return [_text(name, "each of tags", tag, PARTITION_LENGTH) for tag in tags]
 
 
 def _meta(name: str, option: str, value: Any) -> dict[str, Any]:
@@ -105,9 +128,15 @@ READERS: dict[str, Callable[[str, str, Any], Any]] = {
     "timeout": _declared,
     "queue_key": read_key,
     "execution_key": read_key,
+    "unique_for": _declared,
+    "debounce": _declared,
+    "debounce_max": _declared,
     "partition": _partition,
     "tags": _tags,
     "meta": _meta,
+    "notify": _declared,
     "expires_at": _moment,
+    "expires_in": _span,
+    "batch": _batch,
     "database": _alias,
 }

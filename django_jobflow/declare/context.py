@@ -9,6 +9,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from django_jobflow.exceptions import Cancel, JobflowError
+from django_jobflow.outcomes import storable
+
+PROGRESS_LENGTH = 200  # characters of a progress message that are kept
 
 
 class Reporter(Protocol):
@@ -45,13 +48,18 @@ class JobContext:
     reporter: Reporter | None = field(default=None, repr=False, compare=False)
 
     def progress(self, percent: float, message: str = "") -> None:
-        """Tell how far the job is, from 0 to 100; written at most a few times a second."""
+        """Tell how far the job is, from 0 to 100; written at most a few times a second.
+
+        Args:
+            message: Of which 200 characters are kept.
+        """
         if not isinstance(percent, int | float) or not 0 <= percent <= 100:
             raise JobflowError(
                 f"{self.name}: expected progress to be a number from 0 to 100, got {percent!r}."
             )
         if self.reporter is not None:
-            self.reporter.progress(self.job_id, int(percent), str(message)[:200])
+            text = storable(str(message)[:PROGRESS_LENGTH])
+            self.reporter.progress(self.job_id, int(percent), text)
 
     def heartbeat(self) -> None:
         """Renew the lease now; the worker also does it by itself, each HEARTBEAT."""

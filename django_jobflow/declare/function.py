@@ -32,6 +32,7 @@ class DeclaredFunction(Generic[P, R]):
         self.enqueue = self.job.enqueue
         self.aenqueue = self.job.aenqueue
         self.enqueue_many = self.job.enqueue_many
+        self.prepared = self.job.prepared
         self.using = self.job.using
         self.run = self.job.run
         self.definition = self.job.definition

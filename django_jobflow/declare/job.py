@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.views.decorators.debug import sensitive_variables
+
 from django_jobflow import conf
+from django_jobflow.arguments import HIDDEN
 from django_jobflow.declare import registry
-from django_jobflow.declare.context import DETACHED, JobContext
+from django_jobflow.declare.call_options import read_key
+from django_jobflow.declare.context import JobContext
+from django_jobflow.declare.hooked import Hooked, find_hooks
 from django_jobflow.declare.options import (
     NAMES,
     OWN_ONLY,
@@ -20,9 +25,11 @@ from django_jobflow.declare.options import (
     read_options,
     refuse_unknown,
 )
+from django_jobflow.declare.secrecy import Secrecy, check_names
 from django_jobflow.exceptions import InvalidJob
 
 if TYPE_CHECKING:
+    from django_jobflow.calls import Prepared
     from django_jobflow.enqueue import Enqueuer
     from django_jobflow.models import JobRecord
 
@@ -30,7 +37,7 @@ KEYS = ("queue_key", "execution_key")
 """The methods that give a record its keys."""
 
 
-class Job:
+class Job(Hooked):
     """A declared job: subclass it in an app's ``jobs.py`` and write ``perform``.
 
     Options are class attributes; ``Definition`` says what each means. They are checked when
@@ -38,14 +45,14 @@ class Job:
     that is not registered itself.
     """
 
-    context: JobContext = DETACHED
     abstract: ClassVar[bool] = True
 
     _name: ClassVar[str]
     _own: ClassVar[dict[str, Any]] = {}
-    _signature: ClassVar[inspect.Signature]
     _is_async: ClassVar[bool] = False
     _defined: ClassVar[tuple[conf.Settings, Definition] | None] = None
+    _plain: ClassVar[tuple[conf.Settings, Enqueuer] | None] = None
+    _secret: ClassVar[tuple[Definition, Secrecy] | None] = None
 
     if TYPE_CHECKING:
         # The body. Left out at run time so that a class without one is noticed.
@@ -59,9 +66,10 @@ class Job:
         return None
 
     def execution_key(self, *args: Any, **kwargs: Any) -> str | None:
-        """Return a key that at most one running record may hold; None for no key.
+        """Return a key that at most ``concurrency`` running records hold; None for no key.
 
-        Called with the arguments of the job when it is enqueued.
+        Called with the arguments of the job when it is enqueued. Where a job has no such method
+        and sets ``concurrency``, all its records share a key: its name.
         """
         return None
 
@@ -73,12 +81,14 @@ class Job:
             refuse_unusable_key(place, key, inspect.getattr_static(cls, key))
         own = {name: vars(cls)[name] for name in NAMES if name in vars(cls)}
         cls._own = _inherited(cls) | read_options(place, own)
-        cls._defined = None
+        cls._defined = cls._plain = cls._secret = None
         if cls._own.get("abstract", False):
             return
         cls._name = cls._own.get("name") or read_option(place, "name", place)
         cls._signature, cls._is_async = _inspect_perform(cls, place)
         _refuse_async_transaction(cls, place)
+        cls._hooks = find_hooks(cls, place)
+        check_names(place, cls._signature, cls._own.get("sensitive", False))
         registry.register(cls, cls._name, cls._own.get("aliases", ()))
 
     @classmethod
@@ -98,13 +108,40 @@ class Job:
         return cls._defined[1]
 
     @classmethod
-    def run(cls, context: JobContext, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the body with *context*; needs no database. A coroutine is returned as such."""
-        job = cls()
-        job.context = context
-        return job.perform(*args, **kwargs)
+    def _computed_key(
+        cls, kind: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """Return what the job's method *kind*, one of ``KEYS``, says of a call."""
+        if not cls._computes(kind):
+            return None
+        key = getattr(cls(), kind)(*args, **kwargs)
+        try:
+            return read_key(cls._name, kind, key)
+        except InvalidJob:
+            if not cls._secrecy().hides_anything:
+                raise
+        return read_key(cls._name, kind, HIDDEN)  # refused too, and not shown
 
     @classmethod
+    def _computes(cls, kind: str) -> bool:
+        """Say whether the job has a method *kind* of its own."""
+        return getattr(cls, kind) is not getattr(Job, kind)
+
+    @classmethod
+    def run(cls, context: JobContext, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the body with *context*; needs no database. A coroutine is returned as such."""
+        return cls._at(context, args, kwargs).perform(*args, **kwargs)
+
+    @classmethod
+    def _at(cls, context: JobContext, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+        """Return an instance for one call."""
+        job = cls()
+        job.context = context
+        job._call = args, kwargs
+        return job
+
+    @classmethod
+    @sensitive_variables()
     def enqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
         """Store a call of this job in the caller's transaction, and return its record.
 
@@ -114,26 +151,45 @@ class Job:
             DuplicateJob: The queue key is held and ``on_duplicate`` is "raise".
 
         Database:
-            One INSERT. A held queue key costs one statement more.
+            One INSERT; on MySQL, which does not return what it wrote, and one SELECT. A held
+            queue key costs one SELECT more, ``unique_for`` a SELECT and an INSERT, a batch
+            the same.
         """
-        return cls.using().enqueue(*args, **kwargs)
+        return cls._enqueuer().enqueue(*args, **kwargs)
 
     @classmethod
+    @sensitive_variables()
     async def aenqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
         """Do what ``enqueue`` does, from async code."""
-        return await cls.using().aenqueue(*args, **kwargs)
+        return await cls._enqueuer().aenqueue(*args, **kwargs)
 
     @classmethod
+    @sensitive_variables()
     def enqueue_many(cls, calls: Iterable[Mapping[str, Any]]) -> list[int]:
         """Store many calls, each a mapping of keyword arguments; return the records' ids.
 
-        All of them are stored or none.
+        All of them are stored or none. They are read as they are needed, so that a generator
+        may be of any length; with queue keys and outside a transaction it is kept, since the
+        database may undo two calls that meet over the same keys, and one is then made again.
+        For a call whose queue key is held, by a record or by an earlier call, the id is that
+        of the holder.
+
+        Raises:
+            OperationalError: The database has undone the caller's transaction for another's.
 
         Database:
-            One INSERT for each 1,000 calls, in one transaction. Calls with a queue key cost
-            one each.
+            One INSERT for each 1,000 calls, or fewer that have 1 MiB of arguments, in one
+            transaction. One SELECT more where queue keys are held, on MariaDB where there are
+            any. One where a receiver of ``job_enqueued`` wants the records. Held keys that
+            are not to be returned cost some statements each, and so do calls on MySQL.
         """
-        return cls.using().enqueue_many(calls)
+        return cls._enqueuer().enqueue_many(calls)
+
+    @classmethod
+    @sensitive_variables()
+    def prepared(cls, *args: Any, **kwargs: Any) -> Prepared:
+        """Bind and check a call like ``enqueue``, and store nothing: for ``Batch``."""
+        return cls._enqueuer().prepared(*args, **kwargs)
 
     @classmethod
     def using(cls, **options: Any) -> Enqueuer:
@@ -142,7 +198,8 @@ class Job:
         Args:
             options: ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime), and
                 ``queue``, ``priority``, ``max_attempts``, ``timeout``, ``queue_key``,
-                ``execution_key``, ``partition``, ``tags``, ``meta``, ``expires_at``,
+                ``execution_key``, ``partition``, ``tags``, ``meta``, ``notify``, ``expires_at``
+                or ``expires_in`` (seconds or timedelta from when it is due), ``batch``,
                 ``database``.
 
         Raises:
@@ -151,6 +208,22 @@ class Job:
         from django_jobflow.enqueue import Enqueuer
 
         return Enqueuer(cls, options)
+
+    @classmethod
+    def _enqueuer(cls) -> Enqueuer:
+        """Return the enqueuer without options, made once for the settings in force."""
+        settings = conf.current()
+        if cls._plain is None or cls._plain[0] is not settings:
+            cls._plain = settings, cls.using()
+        return cls._plain[1]
+
+    @classmethod
+    def _secrecy(cls) -> Secrecy:
+        """Return what of a call is not to be seen, made once for the settings in force."""
+        definition = cls.definition()
+        if cls._secret is None or cls._secret[0] is not definition:
+            cls._secret = definition, Secrecy(cls._signature, definition.sensitive)
+        return cls._secret[1]
 
 
 def _inherited(cls: type[Job]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from django_jobflow.backoff import Backoff, Exponential
 from django_jobflow.conf import nearest
 from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay
+from django_jobflow.notices import PAYLOAD_LENGTH
+from django_jobflow.outcomes import storable
 
 NAME_LENGTH = 200  # characters of a job's name
 QUEUE_LENGTH = 100  # characters of a queue's name
@@ -34,12 +36,27 @@ class Definition:
         base_delay: First retry delay.
         backoff: Gives the delay after failed attempt n, from 1.
         timeout: Time limit of one attempt. None means no limit.
+        soft_timeout: After what time ``SoftTimeout`` is raised in the body, which may catch it
+            and finish. None means never.
         priority: -100 to 100, larger runs sooner.
         transactional: Whether body and end share one transaction; "grouped" allows several
             such jobs in one commit.
         on_duplicate: What an enqueue does when the queue key is held: "return" the holder,
             "raise", or "replace" the arguments and time of a waiting holder.
+        unique_for: How long the queue key is held from the enqueue on, even when the record has
+            ended. None means until it has ended.
+        debounce: How long after the latest enqueue of a queue key its record is due; each one
+            replaces the arguments of a waiting holder. None means at once.
+        debounce_max: The longest that enqueues may put it off, from the first of them. None
+            means for ever.
         retain_succeeded: How long a success is kept. None means for ever, 0 not at all.
+        notify: What is said on PostgreSQL channels when a record succeeds, fails or is to be
+            retried. None says nothing.
+        sensitive: Names of the parameters whose values are shown as dots, beside those whose
+            name says it; "return" is the result. True means all, False none.
+        concurrency: How many records may run at a time over all workers, of each execution key,
+            or of the job as a whole where it has no method ``execution_key``. None means one of
+            each key, and no limit without one.
         aliases: Former names, still executed.
         kind: "job", beside flows.
     """
@@ -52,10 +69,17 @@ class Definition:
     base_delay: timedelta
     backoff: Backoff
     timeout: timedelta | None
+    soft_timeout: timedelta | None
     priority: int
     transactional: bool | Literal["grouped"]
     on_duplicate: Literal["return", "raise", "replace"]
     retain_succeeded: timedelta | None
+    notify: str | None = None
+    unique_for: timedelta | None = None
+    debounce: timedelta | None = None
+    debounce_max: timedelta | None = None
+    sensitive: bool | frozenset[str] = frozenset()
+    concurrency: int | None = None
     aliases: tuple[str, ...] = ()
     kind: Literal["job"] = "job"
 
@@ -64,12 +88,16 @@ class _Expected(Exception):
     """What a value should have been."""
 
 
-def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
+def _whole(lowest: int, highest: int, *, none: bool = False) -> Callable[[Any], int | None]:
+    expected = f"a whole number from {lowest} to {highest}" + (", or None" if none else "")
+
+    def read(value: Any) -> int | None:
+        if value is None and none:
+            return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _Expected(f"a whole number from {lowest} to {highest}")
+            raise _Expected(expected)
         if not lowest <= value <= highest:
-            raise _Expected(f"a whole number from {lowest} to {highest}")
+            raise _Expected(expected)
         return value
 
     return read
@@ -124,6 +152,23 @@ def _aliases(value: Any) -> tuple[str, ...]:
     return tuple(_name(alias) for alias in value)
 
 
+def _notify(value: Any) -> str | None:
+    is_text = isinstance(value, str) and 0 < len(value) <= PAYLOAD_LENGTH
+    if value is None or (is_text and storable(value) == value):
+        return value  # type: ignore[no-any-return]
+    raise _Expected(f"text of 1 to {PAYLOAD_LENGTH} characters, or None")
+
+
+def _sensitive(value: Any) -> bool | frozenset[str]:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        names = list(value)
+        if all(isinstance(name, str) and name.isidentifier() for name in names):
+            return frozenset(names)
+    raise _Expected("a set of names of parameters, True for all or False for none")
+
+
 def _backoff(value: Any) -> Backoff | None:
     if value is None or (not isinstance(value, type) and _takes_one(value)):
         return value
@@ -150,10 +195,17 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "base_delay": _duration(zero=True, none=False),
     "backoff": _backoff,
     "timeout": _duration(zero=False, none=True),
+    "soft_timeout": _duration(zero=False, none=True),
     "priority": _whole(-100, 100),
     "transactional": _one_of(False, True, "grouped"),
     "on_duplicate": _one_of("return", "raise", "replace"),
+    "unique_for": _duration(zero=False, none=True),
+    "debounce": _duration(zero=False, none=True),
+    "debounce_max": _duration(zero=False, none=True),
     "retain_succeeded": _duration(zero=True, none=True),
+    "notify": _notify,
+    "sensitive": _sensitive,
+    "concurrency": _whole(1, 1000, none=True),
     "name": _name,
     "aliases": _aliases,
     "abstract": _one_of(False, True),
@@ -171,9 +223,16 @@ _BUILT_IN: dict[str, Any] = {
     "base_delay": timedelta(seconds=1),
     "backoff": None,
     "timeout": timedelta(seconds=30),
+    "soft_timeout": None,
     "priority": 0,
     "transactional": False,
     "on_duplicate": "return",
+    "notify": None,
+    "unique_for": None,
+    "debounce": None,
+    "debounce_max": None,
+    "sensitive": frozenset(),
+    "concurrency": None,
 }
 
 

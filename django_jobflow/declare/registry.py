@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _jobs: dict[str, type[Job]] = {}
 _by_any_name: dict[str, type[Job]] = {}
+_names: frozenset[str] | None = None  # None: to be made anew
 
 
 def register(job: type[Job], name: str, aliases: tuple[str, ...]) -> None:
@@ -32,8 +33,10 @@ def register(job: type[Job], name: str, aliases: tuple[str, ...]) -> None:
                 f"{_place(job)}: the name {each!r} is taken by {_place(holder)}. "
                 "Set another name on one of them."
             )
+    global _names
     _jobs[name] = job
     _by_any_name.update(dict.fromkeys((name, *aliases), job))
+    _names = None
 
 
 def find(name: str) -> type[Job] | None:
@@ -56,6 +59,14 @@ def get(name: str) -> type[Job]:
     return job
 
 
+def names() -> frozenset[str]:
+    """Return every name and former name of a job; the same object until one is declared."""
+    global _names
+    if _names is None:
+        _names = frozenset(_by_any_name)
+    return _names
+
+
 def all_jobs() -> list[type[Job]]:
     """Return every declared job, by name."""
     return [_jobs[name] for name in sorted(_jobs)]
@@ -64,10 +75,12 @@ def all_jobs() -> list[type[Job]]:
 @contextmanager
 def isolated() -> Iterator[None]:
     """Forget on exit what was declared inside; for tests that declare jobs."""
+    global _names
     before = dict(_jobs), dict(_by_any_name)
     try:
         yield
     finally:
+        _names = None
         for registered, former in zip((_jobs, _by_any_name), before, strict=True):
             registered.clear()
             registered.update(former)

@@ -6,11 +6,26 @@ from, and says which rows it hit. An engine of a database overrides only what di
 
 from __future__ import annotations
 
+from django_jobflow.engines.batches import BatchVerbs
+from django_jobflow.engines.controlling import Controlling
+from django_jobflow.engines.counting import Counting
+from django_jobflow.engines.exchanging import Exchanging
+from django_jobflow.engines.expiring import Expiring
 from django_jobflow.engines.rescuing import Rescuing
-from django_jobflow.engines.storing import Storing
+from django_jobflow.engines.tagging import Tagging
 from django_jobflow.engines.verbs import RecordVerbs
 from django_jobflow.engines.workers import Registering
 
 
-class Engine(Storing, RecordVerbs, Rescuing, Registering):
+class Engine(
+    RecordVerbs,
+    Exchanging,
+    Rescuing,
+    Expiring,
+    BatchVerbs,
+    Counting,
+    Registering,
+    Tagging,
+    Controlling,
+):
     """The verbs on one database, through that database's connection of this thread."""

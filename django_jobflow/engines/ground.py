@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from django_jobflow import conf, states
+from django_jobflow.engines.savepoints import Savepoints
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
 
@@ -60,6 +61,10 @@ class Ground:
         with transaction.atomic(using=self.alias):
             yield
 
+    def savepoints(self) -> Savepoints:
+        """Return how parts of the transaction that is open are undone alone."""
+        return Savepoints(self.alias)
+
     def current(self) -> Any:
         """Return the expression for the database's clock."""
         return Now()
@@ -73,12 +78,26 @@ class Ground:
         later = self.current() + Value(plus, output_field=DurationField())
         return ExpressionWrapper(later, output_field=models.DateTimeField())
 
+    def _returned(
+        self, statement: str, values: Mapping[str, Any] | Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows that a *statement* of our own returns."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
     tells_changes = False
     """Whether ``has_changed`` costs next to nothing."""
 
     def has_changed(self) -> bool:
         """Say whether another connection has written since the last call."""
         return False
+
+    def _set_up_session(self) -> None:
+        """Prepare the session of a worker, once for each connection."""
+
+    def end_session(self) -> None:
+        """Leave the connection as a worker has found it."""
 
     def now(self, now: datetime | None = None) -> datetime:
         """Return *now*, or what the database's clock says: one statement."""

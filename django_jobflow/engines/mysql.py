@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from django.db import models
 from django.db.models import DurationField, ExpressionWrapper, Func, Value
-from django.utils import timezone
 
+from django_jobflow.attempts import Demand, Ending, Exchange, Reservation, Turn, is_nothing
 from django_jobflow.engines.base import Engine
+from django_jobflow.engines.exchanging import is_for
+from django_jobflow.engines.mysql_cycle import (
+    END,
+    HAND,
+    HOLD,
+    IN_LINE,
+    KEEP,
+    LOCK,
+    OF_A_QUEUE,
+    REMOVE,
+    STANDING,
+    START,
+    first_rows,
+    first_rows_of_turns,
+    numbers,
+    pieces,
+)
+from django_jobflow.engines.promoting import Grant
 from django_jobflow.engines.repeating import repeating
+from django_jobflow.engines.settling import Holds
+from django_jobflow.engines.statements import (
+    MICROSECOND,
+    end_rows,
+    in_order,
+    kept_rows,
+    read_reservation,
+)
+from django_jobflow.engines.storing_mysql import MySQLStoring
+from django_jobflow.states import JobState
 
 DEADLOCK, LOCK_WAIT_TIMEOUT = 1213, 1205
+READ_COMMITTED = "read committed"
 
 
 class UtcNow(Func):
@@ -23,17 +55,192 @@ class UtcNow(Func):
 
 
 @repeating
-class MySQLEngine(Engine):
+class MySQLEngine(MySQLStoring, Engine):
     """The engine of MariaDB and MySQL."""
+
+    by_queue = OF_A_QUEUE
+    by_key = IN_LINE
+    shared = "LOCK IN SHARE MODE"
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._session: Any = None
+        self._isolation: str | None = None
 
     def is_undone(self, error: Exception) -> bool:
         return bool(error.args) and error.args[0] in {DEADLOCK, LOCK_WAIT_TIMEOUT}
 
     def current(self) -> Any:
-        # Django keeps moments without their zone here: in UTC, unless it is told otherwise.
-        zone = self.connection.timezone or timezone.get_default_timezone()
-        offset = datetime.now(zone).utcoffset()
+        offset = self.offset
         if not offset:
             return UtcNow()
         local = UtcNow() + Value(offset, output_field=DurationField())
         return ExpressionWrapper(local, output_field=models.DateTimeField())
+
+    def end_session(self) -> None:
+        if self._isolation is not None and self._session is self._any_connection().connection:
+            self._set_isolation(self._isolation)
+        self._session = self._isolation = None
+
+    # The cycle
+
+    def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
+        found = self._candidates(limit, demand.queues, demand.turns)
+        moment = None
+        if any(each.expires_at is not None for each in found):
+            moment = self.now(now)
+        able = [each for each in found if is_for(demand, each, moment)]
+        held = [each for each in found if not is_for(demand, each, moment)]
+        self._promise(START, able, demand.worker, demand.lease, now)
+        self._promise(HOLD, held, demand.worker, demand.timeout, now)
+        for reservation in found:
+            reservation.worker = demand.worker
+            reservation.reserved_count += 1
+        for reservation in able:
+            reservation.attempt += 1
+        exchange.started += able
+        exchange.held += held
+
+    def _candidates(
+        self,
+        limit: int,
+        queues: Sequence[str] | None,
+        turns: Sequence[Turn] | None = None,
+    ) -> list[Reservation]:
+        if is_nothing(queues, turns):
+            return []
+        values: dict[str, Any] = {"limit": limit}
+        zone = self.connection.timezone
+        statement = (
+            first_rows(queues, values, skip=self._skip)
+            if turns is None
+            else first_rows_of_turns(turns, values, skip=self._skip)
+        )
+        rows = self._returned(statement, values)
+        found = [read_reservation(row, "", zone) for row in rows]
+        found.sort(key=in_order)
+        return found
+
+    def _standing(
+        self, reservations: Sequence[Reservation], now: datetime | None
+    ) -> list[Reservation]:
+        standing = self._locked([each.id for each in reservations], STANDING, now)
+        return [
+            each
+            for each in reservations
+            if standing.get(each.id) == (JobState.RESERVED, *each.fence)
+        ]
+
+    def _promise(
+        self,
+        statement: str,
+        reservations: Sequence[Reservation],
+        worker: str,
+        span: timedelta,
+        now: datetime | None,
+    ) -> None:
+        if reservations:
+            values = {"worker": worker, "span": span // MICROSECOND}
+            self._write(statement, values, now, ids=map(attrgetter("id"), reservations))
+
+    def _holds(self, ids: Sequence[int]) -> Holds:
+        return self._locked(ids)
+
+    def _locked(
+        self, ids: Sequence[int], condition: str = "", now: datetime | None = None
+    ) -> Holds:
+        """Lock the rows with these *ids*, as far as they meet *condition*."""
+        if not ids:
+            return {}
+        values: dict[str, Any] = {}
+        condition = condition.format(moment=self._moment(values, now))
+        statement = LOCK.format(ids=numbers(ids), condition=condition)
+        return {pk: (state, *fence) for pk, state, *fence in self._returned(statement, values)}
+
+    def _keep(self, successes: Sequence[Ending], now: datetime | None) -> None:
+        if not self._skip:
+            super()._keep(successes, now)
+            return
+        for ended in pieces(kept_rows(successes)):
+            self._write(KEEP, {"ended": ended}, now)
+
+    def _remove(self, ids: Sequence[int]) -> None:
+        self._write(REMOVE, {}, None, ids=ids)
+
+    def _end(self, endings: Sequence[Ending], now: datetime | None) -> None:
+        if not self._skip:
+            super()._end(endings, now)
+            return
+        if not endings:
+            return
+        at = self.now(now).isoformat() if any(ending.error for ending in endings) else ""
+        for ended in pieces(end_rows(endings, at, lambda delay: delay // MICROSECOND)):
+            self._write(END, {"ended": ended}, now)
+
+    def _hand(self, grants: Sequence[Grant]) -> set[int]:
+        if not self._skip:
+            return super()._hand(grants)
+        rows = json.dumps([[grant.id, grant.digest] for grant in grants])
+        hit = self._write(HAND, {"grants": rows}, None)
+        # It does not say which rows; to look at all of their keys once more does no harm.
+        return {grant.id for grant in grants} if hit == len(grants) else set()
+
+    @property
+    def _skip(self) -> str:
+        """SKIP LOCKED where the server has it, and then JSON_TABLE, too; MariaDB 10.5 has not."""
+        recent = self.connection.features.has_select_for_update_skip_locked
+        return "SKIP LOCKED" if recent else ""
+
+    # Statements
+
+    def _write(
+        self,
+        statement: str,
+        values: dict[str, Any],
+        now: datetime | None,
+        *,
+        ids: Iterable[int] = (),
+    ) -> int:
+        """Write, and return how many rows it found."""
+        sql = statement.format(moment=self._moment(values, now), ids=numbers(ids))
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return int(cursor.rowcount)
+
+    def _moment(self, values: dict[str, Any], now: datetime | None) -> str:
+        """Return the expression for *now*, whose parameters go into *values*."""
+        if now is not None:
+            values["now"] = self.connection.ops.adapt_datetimefield_value(now)
+            return "CAST(%(now)s AS DATETIME(6))"
+        if not (offset := self.offset):
+            return "UTC_TIMESTAMP(6)"
+        values["offset"] = offset // MICROSECOND
+        return "(UTC_TIMESTAMP(6) + INTERVAL %(offset)s MICROSECOND)"
+
+    # The session
+
+    def _set_up_session(self) -> None:
+        """See that the session of a worker reads what is committed, once for each connection.
+
+        By default the server locks the gaps between the rows that a statement reads, too.
+        """
+        connection = self._any_connection()
+        connection.ensure_connection()
+        if connection.connection is self._session:
+            return
+        self._session, self._isolation = connection.connection, None
+        if connection.isolation_level == READ_COMMITTED:  # what Django itself has set up
+            return
+        variable = "tx_isolation" if connection.mysql_is_mariadb else "transaction_isolation"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT @@{variable}")
+            [isolation] = cursor.fetchone()
+        self._isolation = isolation.replace("-", " ")
+        self._set_isolation(READ_COMMITTED)
+
+    def _set_isolation(self, level: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
+
+    def _any_connection(self) -> Any:
+        return self.connection

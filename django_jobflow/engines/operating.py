@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from django_jobflow import states
 from django_jobflow.attempts import key_digest
-from django_jobflow.engines.activating import Activating
+from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, FREED, before
+from django_jobflow.engines.holding import Holding
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
 
 PRUNE_BATCH = 1000  # rows that one statement of a prune deletes
 
 
-class Operating(Activating):
+class Operating(Batching, Holding):
     """The verbs of the room *operate*."""
 
-    def retry(self, rows: models.QuerySet[JobRecord], now: datetime | None = None) -> list[int]:
+    def retry(
+        self,
+        rows: models.QuerySet[JobRecord],
+        now: datetime | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> list[int]:
         """Let FAILED and CANCELLED *rows* run again; return the ids of those that will.
 
         One whose queue key is held by another is passed over.
+
+        Args:
+            values: What else is written, by column.
 
         Database:
             One SELECT that locks the rows, one UPDATE for all without a queue key, one for
@@ -32,31 +42,48 @@ class Operating(Activating):
         """
         with self.transaction():
             ended = self.locked(rows.filter(state__in=before("retry")).order_by("pk"), skip=False)
-            found = list(ended.values_list("pk", "partition", "queue_key", "execution_key"))
-            done = [pk for pk, _, queue_key, _ in found if queue_key is None]
-            self._retry(done, None, now)
-            for pk, partition, queue_key, _ in found:
-                if queue_key is not None and self._retry_holding(pk, partition, queue_key, now):
-                    done.append(pk)
-            self.promote((partition, key) for _, partition, _, key in found if key)
+            values = values or {}
+            found = [
+                {**row, **values}
+                for row in ended.values("pk", "partition", "queue_key", "execution_key")
+            ]
+            done = [row["pk"] for row in found if row["queue_key"] is None]
+            self._retry(done, None, now, values)
+            for row in found:
+                if row["queue_key"] is not None and self._retry_holding(row, now, values):
+                    done.append(row["pk"])
+            self.promote((row["partition"], row["execution_key"]) for row in found)
+            if done:
+                self.wake()
         return done
 
     def _retry_holding(
-        self, pk: int, partition: str, queue_key: str, now: datetime | None
+        self, row: Mapping[str, Any], now: datetime | None, values: Mapping[str, Any]
     ) -> bool:
+        held_key = key_digest(row["partition"], row["queue_key"])
         try:
             with transaction.atomic(using=self.alias):
-                self._retry([pk], key_digest(partition, queue_key), now)
+                self._retry([row["pk"]], held_key, now, values)
         except IntegrityError:
             return False
         return True
 
-    def _retry(self, ids: Sequence[int], held_key: str | None, now: datetime | None) -> None:
+    def _retry(
+        self,
+        ids: Sequence[int],
+        held_key: str | None,
+        now: datetime | None,
+        values: Mapping[str, Any],
+    ) -> None:
         if not ids:
             return
         moment = self.clock(now)
+        state: Any = AVAILABLE_OR_WAITING
+        if "execution_key" in values:  # an expression sees that of before, or not, by database
+            state = JobState.WAITING if values["execution_key"] else JobState.AVAILABLE
         self.records.filter(pk__in=ids, state__in=before("retry")).update(
-            state=AVAILABLE_OR_WAITING,
+            **values,
+            state=state,
             attempt=0,
             available_at=moment,
             updated_at=moment,
@@ -83,15 +110,14 @@ class Operating(Activating):
             unfinished = rows.filter(state__in=before("cancel")).order_by("pk")
             found = list(
                 self.locked(unfinished, skip=False).values_list(
-                    "pk", "state", "partition", "execution_key"
+                    "pk", "state", "batch_id", "partition", "execution_key"
                 )
             )
-            running = [pk for pk, state, _, _ in found if state == JobState.IN_PROGRESS]
-            waiting = [pk for pk, state, _, _ in found if state != JobState.IN_PROGRESS]
+            running = [pk for pk, state, *_ in found if state == JobState.IN_PROGRESS]
+            waiting = [pk for pk, state, *_ in found if state != JobState.IN_PROGRESS]
             self._cancel(waiting, running, now)
-            self.promote(
-                (partition, key) for _, state, partition, key in found if state in states.KEYED
-            )
+            self._pass_on(tuple(key) for _, state, _, *key in found if state in states.KEYED)
+            self.members_ended(batch_id for _, _, batch_id, *_ in found)
         return waiting, running
 
     def _cancel(
@@ -125,36 +151,40 @@ class Operating(Activating):
             idle = rows.exclude(state=JobState.IN_PROGRESS).order_by("pk")
             found = list(
                 self.locked(idle, skip=False).values_list(
-                    "pk", "state", "partition", "execution_key"
+                    "pk", "state", "batch_id", "queue_key", "partition", "execution_key"
                 )
             )
             deleted = self.records.filter(pk__in=[pk for pk, *_ in found])._raw_delete(self.alias)
-            self.promote(
-                (partition, key) for _, state, partition, key in found if state in states.KEYED
-            )
+            self._pass_on(tuple(keys) for _, state, _, _, *keys in found if state in states.KEYED)
+            self.note_deleted([pk for _, _, pk, *_ in found if pk is not None])
+            keyed = [(pk, key_digest(part, key)) for pk, _, _, key, part, _ in found if key]
+            self.free_holds([digest for _, digest in keyed], [pk for pk, _ in keyed])
         return int(deleted or 0)
 
     def delete_succeeded(self, ids: Sequence[int]) -> int:
         """Delete the successes of these *ids*; return how many there were."""
         return int(self.succeeded.filter(pk__in=ids)._raw_delete(self.alias) or 0)
 
-    def prune_ended(self, older_than: datetime) -> int:
-        """Delete FAILED and CANCELLED rows that ended at *older_than* or before."""
-        rows = self.records.filter(state__in=before("retry"), finished_at__lte=older_than)
-        return self._prune(rows)
+    def old_ended(self, older_than: datetime) -> models.QuerySet[JobRecord]:
+        """Return FAILED and CANCELLED rows that ended at *older_than* or before.
 
-    def prune_succeeded(
+        The members of a batch stay until it has finished: it counts them then.
+        """
+        runs = self.batches.filter(pk=OuterRef("batch_id"), finished_at__isnull=True)
+        rows = self.records.filter(state__in=before("retry"), finished_at__lte=older_than)
+        return rows.filter(Q(batch_id__isnull=True) | ~Exists(runs))
+
+    def old_succeeded(
         self, older_than: datetime, *, names: Sequence[str] = (), but: Sequence[str] = ()
-    ) -> int:
-        """Delete successes of *older_than* or before: of *names*, or of all *but* some."""
+    ) -> models.QuerySet[SucceededJob]:
+        """Return successes of *older_than* or before: of *names*, or of all *but* some."""
         rows = self.succeeded.filter(succeeded_at__lte=older_than)
         if names:
-            rows = rows.filter(name__in=names)
-        elif but:
-            rows = rows.exclude(name__in=but)
-        return self._prune(rows)
+            return rows.filter(name__in=names)
+        return rows.exclude(name__in=but) if but else rows
 
-    def _prune(self, rows: models.QuerySet[JobRecord] | models.QuerySet[SucceededJob]) -> int:
+    def prune(self, rows: models.QuerySet[Any]) -> int:
+        """Delete *rows* that are old, some at a time; return how many."""
         total = 0
         while ids := list(rows.values_list("pk", flat=True)[:PRUNE_BATCH]):
             deleted = rows.filter(pk__in=ids)._raw_delete(self.alias)

@@ -1,97 +1,104 @@
-"""PostgreSQL: each of reserve, start and settle is one statement for many rows."""
+"""PostgreSQL: a cycle of a worker is one statement, and so is each of its parts."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django_jobflow import states
-from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
-from django_jobflow.engines.base import Engine
+from django_jobflow.attempts import (
+    RESERVATION_FIELDS,
+    Demand,
+    Ending,
+    Exchange,
+    Reservation,
+    Turn,
+    is_nothing,
+)
+from django_jobflow.engines.postgresql_cycle import (
+    cycle,
+    demand_values,
+    end_values,
+    fence,
+    gone_alone,
+    take_in,
+)
+from django_jobflow.engines.postgresql_head import Head
+from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
+from django_jobflow.engines.postgresql_session import Served
+from django_jobflow.engines.postgresql_waking import code_of
 from django_jobflow.engines.repeating import repeating
-from django_jobflow.engines.settling import KEPT
+from django_jobflow.engines.savepoints import Chain, Savepoints
 from django_jobflow.engines.statements import (
     JOB,
     JSON_FIELDS,
     RESERVED_COLUMNS,
-    SUCCEEDED,
     first_ids,
-    json_text,
+    first_ids_of_turns,
+    in_order,
     read_json,
 )
+from django_jobflow.engines.storing_postgresql import PostgreSQLStoring
+from django_jobflow.engines.surveying_at_once import SurveyingAtOnce
 
 DEADLOCK = "40P01"
+SLOW = 0.02  # seconds; a statement by primary key that takes longer is planned anew
 
 # The ORM has no UPDATE or DELETE that returns rows or joins a list of values. States stand
 # in the statements as literals: the planner takes a partial index only for those. `moment`
 # is a parameter where a test gives the time, and else the server's clock.
 
-ENDED = ", ".join(f"'{state.value}'" for state in sorted(states.ENDED))
-KEYED = ", ".join(f"'{state.value}'" for state in sorted(states.KEYED))
-
 # A limit that the planner does not know: it then takes a tenth of the range to be asked for.
 # With statistics from before a backlog it would think that the limit exceeds what waits, and
 # sort the whole backlog at each call instead of reading the index in its order.
 LIMIT = "(SELECT %(limit)s)"
+RANGE_LIMIT = "(SELECT %({})s)"
+
+LOCK = "FOR UPDATE SKIP LOCKED"
+
+# What may come first of a range whose beginning is known to be gone.
+WITHIN = (
+    "AND priority > %(from_priority)s",
+    "AND priority = %(from_priority)s"
+    " AND (available_at, id) > (%(from_due)s, %(from_id)s::bigint)",
+)
 
 # ARRAY(...) evaluates the limited, locking query once; as a join it might run again.
 RESERVE = f"""
     UPDATE {JOB} SET state = 'RESERVED', reserved_by = %(worker)s, reserved_at = {{moment}},
-        expires = {{moment}} + %(timeout)s, updated_at = {{moment}}
+        reserved_count = reserved_count + 1, updated_at = {{moment}},
+        expires = {{moment}} + %(timeout)s
     WHERE id = ANY(ARRAY({{ids}}))
     RETURNING {RESERVED_COLUMNS}"""
 
 START = f"""
     UPDATE {JOB} AS job SET state = 'IN_PROGRESS', attempt = job.attempt + 1,
         started_at = {{moment}}, expires = {{moment}} + %(lease)s, updated_at = {{moment}}
-    FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(workers)s::text[])
-        AS held (id, attempt, worker)
-    WHERE job.id = held.id AND job.state = 'RESERVED' AND job.attempt = held.attempt
-        AND job.reserved_by = held.worker AND job.expires > {{moment}}
-    RETURNING job.id"""
-
-ARCHIVE = f"""
-    WITH gone AS (
-        DELETE FROM {JOB} AS job
-        USING unnest(%(ids)s::bigint[], %(attempts)s::int[], %(workers)s::text[],
-            %(results)s::text[], %(keeps)s::bool[])
-            AS held (id, attempt, worker, result, keep)
-        WHERE job.id = held.id AND job.state = 'IN_PROGRESS'
-            AND job.attempt = held.attempt AND job.reserved_by = held.worker
-        RETURNING job.*, held.result, held.keep
-    ), kept AS (
-        INSERT INTO {SUCCEEDED} (id, {", ".join(KEPT)}, result, succeeded_at)
-        SELECT id, {", ".join(KEPT)}, result::jsonb, {{moment}} FROM gone WHERE keep
-    )
-    SELECT id FROM gone"""
-
-END = f"""
-    UPDATE {JOB} AS job SET state = held.state, attempt = held.attempt_after,
-        reserved_by = NULL, reserved_at = NULL, expires = NULL, updated_at = {{moment}},
-        available_at = COALESCE({{moment}} + held.delay, job.available_at),
-        finished_at = CASE WHEN held.state IN ({ENDED}) THEN {{moment}} END,
-        held_queue_key = CASE WHEN held.state NOT IN ({ENDED}) THEN job.held_queue_key END,
-        held_execution_key =
-            CASE WHEN held.state IN ({KEYED}) THEN job.held_execution_key END,
-        errors = CASE WHEN held.error IS NULL THEN job.errors ELSE job.errors ||
-            jsonb_build_array(held.error::jsonb || jsonb_build_object('at', {{moment}})) END,
-        meta = COALESCE(held.meta::jsonb, job.meta)
-    FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(workers)s::text[],
-        %(origins)s::text[], %(states)s::text[], %(attempts_after)s::int[],
-        %(delays)s::interval[], %(errors)s::text[], %(metas)s::text[])
-        AS held (id, attempt, worker, origin, state, attempt_after, delay, error, meta)
-    WHERE job.id = held.id AND job.state = held.origin
-        AND job.attempt = held.attempt AND job.reserved_by = held.worker
-    RETURNING job.id"""
+    FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(workers)s::text[], %(counts)s::int[])
+        AS held (id, attempt, worker, count)
+    WHERE job.id = held.id AND {fence("'RESERVED'", worker="held.worker")}
+        AND job.expires > {{moment}}
+    RETURNING job.id, job.reserved_count"""
 
 
 @repeating
-class PostgreSQLEngine(Engine):
+class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, Served):
     """The engine of PostgreSQL."""
 
+    shared = "FOR SHARE"
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._plan = 0
+        self._head = Head()
+
     def is_undone(self, error: Exception) -> bool:
-        return getattr(error.__cause__, "sqlstate", None) == DEADLOCK
+        return code_of(error) == DEADLOCK
+
+    def savepoints(self) -> Savepoints:
+        return Chain(self.alias)
 
     def reserve(
         self,
@@ -102,13 +109,14 @@ class PostgreSQLEngine(Engine):
         timeout: timedelta,
         now: datetime | None = None,
     ) -> list[Reservation]:
-        if queues is not None and not queues:
+        turns = None if queues is None else self.turn_of(queues, limit)
+        if turns == ():
             return []
         values = {"limit": limit, "worker": worker, "timeout": timeout}
-        ids = first_ids(queues, values, limit=LIMIT, lock="FOR UPDATE SKIP LOCKED")
+        ids = _ids(None, turns, values)
         rows = self._rows(RESERVE, values, now, ids=ids)
         found = [_reservation(row, worker) for row in rows]
-        found.sort(key=lambda row: (-row.priority, row.available_at, row.id))
+        found.sort(key=in_order)
         return found
 
     def start(
@@ -120,71 +128,165 @@ class PostgreSQLEngine(Engine):
     ) -> list[Reservation]:
         if not reservations:
             return []
-        values = {**_fence(reservations), "lease": lease}
-        hit = {pk for (pk,) in self._rows(START, values, now)}
-        started = [reservation for reservation in reservations if reservation.id in hit]
+        values = {
+            "ids": [reservation.id for reservation in reservations],
+            "attempts": [reservation.attempt for reservation in reservations],
+            "workers": [reservation.worker for reservation in reservations],
+            "counts": [reservation.reserved_count for reservation in reservations],
+            "lease": lease,
+        }
+        hit = {*self._rows(START, values, now)}
+        started = [each for each in reservations if (each.id, each.reserved_count) in hit]
         for reservation in started:
             reservation.attempt += 1
         return started
 
     def settle(self, endings: Sequence[Ending], now: datetime | None = None) -> set[int]:
-        endings = sorted(endings, key=lambda ending: ending.reservation.id)
-        successes = [ending for ending in endings if ending.state is None]
-        others = [ending for ending in endings if ending.state is not None]
-        leaving = [
-            ending
-            for ending in endings
-            if ending.reservation.execution_key and ending.state not in states.KEYED
-        ]
-        if leaving or (successes and others):
-            with self.transaction():
-                written = self._archive_all(successes, now) | self._end_all(others, now)
-                self.promote(
-                    (ending.reservation.partition, ending.reservation.execution_key)
-                    for ending in leaving
-                    if ending.reservation.id in written
-                )
-            return written
-        return self._archive_all(successes, now) | self._end_all(others, now)
+        workers = {ending.reservation.worker for ending in endings}
+        leaving = _leaving(endings)
+        if now is None and len(endings) == 1 and not leaving and self._serves_slots():
+            [ending] = endings
+            if ending.state is None:
+                return self._settle_alone(ending)
+        if len(workers) == 1 and not leaving:
+            return self._turn(workers.pop(), endings, None, 0, now).written
+        with self.transaction():
+            return self._settle(endings, now)
 
-    def _archive_all(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
-        if not endings:
-            return set()
-        values = _fence([ending.reservation for ending in endings]) | {
-            "results": [json_text(ending.result) for ending in endings],
-            "keeps": [ending.keep for ending in endings],
-        }
-        return {pk for (pk,) in self._rows(ARCHIVE, values, now)}
+    def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
+        written: set[int] = set()
+        for worker in {ending.reservation.worker for ending in endings}:
+            theirs = [each for each in endings if each.reservation.worker == worker]
+            written |= self._turn(worker, theirs, None, 0, now).written
+        ended = [each.reservation for each in _leaving(endings) if each.reservation.id in written]
+        self.hand_on(ended)
+        return written
 
-    def _end_all(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
-        if not endings:
-            return set()
-        values = _fence([ending.reservation for ending in endings]) | {
-            "origins": [ending.origin.value for ending in endings],
-            "states": [ending.state.value for ending in endings if ending.state is not None],
-            "attempts_after": [ending.attempt for ending in endings],
-            "delays": [ending.delay for ending in endings],
-            "errors": [json_text(ending.error) for ending in endings],
-            "metas": [json_text(ending.meta) for ending in endings],
-        }
-        return {pk for (pk,) in self._rows(END, values, now)}
+    def exchange(
+        self,
+        endings: Sequence[Ending],
+        demands: Sequence[Demand] = (),
+        limit: int = 0,
+        now: datetime | None = None,
+    ) -> Exchange:
+        # The one statement has one worker in its fence.
+        workers = {each.worker for each in demands} | {each.reservation.worker for each in endings}
+        limited = any(each.quotas for each in demands)
+        if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited or _leaving(endings):
+            return super().exchange(endings, demands, limit, now)
+        self._set_up_session()
+        [demand] = demands
+        return self._turn(demand.worker, endings, demand, min(demand.limit, limit), now)
+
+    def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
+        taken = self._turn(demand.worker, (), demand, limit, now)
+        exchange.started += taken.started
+        exchange.held += taken.held
+        if taken.passed_over is not None:
+            exchange.passed_over = taken.passed_over
+
+    def _turn(
+        self,
+        worker: str,
+        endings: Sequence[Ending],
+        demand: Demand | None,
+        limit: int,
+        now: datetime | None,
+    ) -> Exchange:
+        """Settle and take for one worker in one statement."""
+        began = time.monotonic()
+        start = self._head.start(demand, began) if demand is not None else None
+        ends, values = end_values(endings)
+        values["worker"] = worker
+        ids = None
+        if demand is not None and not is_nothing(demand.queues, demand.turns):
+            values |= demand_values(demand, limit)
+            if start is not None:
+                values |= {"from_priority": start.priority, "from_due": start.available_at}
+                values |= {"from_id": start.id}
+            within = WITHIN if start is not None else ("",)
+            ids = _ids(demand.queues, demand.turns, values, within)
+        exchange = Exchange()
+        if ends or ids:
+            statement = cycle(
+                ends,
+                ids,
+                moment=_moment(values, now),
+                hurried=bool(ends) or self.connection.in_atomic_block,
+            )
+            take_in(exchange, self._served(statement, values), worker)
+            self._members_exchanged(endings, exchange)
+        if demand is not None:
+            ended = time.monotonic()
+            self._head.note(demand, start, exchange, began, ended)
+            if start is not None and len(exchange.started) + len(exchange.held) < limit:
+                exchange.passed_over = self._head.seconds_to_full(demand, ended)
+        return exchange
+
+    def _members_exchanged(self, endings: Sequence[Ending], exchange: Exchange) -> None:
+        """Let batches finish as ``_members_settled`` does, but for those of what was taken.
+
+        Whoever ends that will ask anew, so a worker that drains a batch need not ask each time.
+        """
+        ended = [each for each in endings if each.reservation.batch_id is not None]
+        if ended:
+            taken = {each.batch_id for each in exchange.started + exchange.held}
+            self._members_settled(
+                each
+                for each in ended
+                if each.reservation.id in exchange.written
+                and each.reservation.batch_id not in taken
+            )
+
+    def _settle_alone(self, ending: Ending) -> set[int]:
+        """Settle a success by a prepared statement of a session that is the project's.
+
+        Its planner settings are not ours to change, so a plan from when the table was empty
+        may read all of it. Such a statement is noticed by its time, and planned anew.
+        """
+        statement, values = gone_alone(ending, self._plan)
+        began = time.monotonic()
+        rows = self._served(statement, values, prepares=True)
+        if time.monotonic() - began > SLOW:
+            self._plan += 1
+        if rows:
+            self._members_settled([ending])
+        return {pk for (pk,) in rows}
+
+    # Cursors
 
     def _rows(
         self, statement: str, values: dict[str, Any], now: datetime | None, **parts: str
     ) -> list[tuple[Any, ...]]:
-        moment = "STATEMENT_TIMESTAMP()" if now is None else "%(now)s::timestamptz"
-        sql = statement.format(moment=moment, **parts)
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, values if now is None else {**values, "now": now})
-            return list(cursor.fetchall())
+        sql = statement.format(moment=_moment(values, now), **parts)
+        return self._returned(sql, values)
 
 
-def _fence(reservations: Sequence[Reservation]) -> dict[str, list[Any]]:
-    return {
-        "ids": [reservation.id for reservation in reservations],
-        "attempts": [reservation.attempt for reservation in reservations],
-        "workers": [reservation.worker for reservation in reservations],
-    }
+def _ids(
+    queues: Sequence[str] | None,
+    turns: Sequence[Turn] | None,
+    values: dict[str, Any],
+    within: Sequence[str] = ("",),
+) -> str:
+    if turns is not None:
+        return first_ids_of_turns(turns, values, limit=RANGE_LIMIT, lock=LOCK)
+    return first_ids(queues, values, limit=LIMIT, lock=LOCK, within=within)
+
+
+def _leaving(endings: Sequence[Ending]) -> list[Ending]:
+    """Return those of *endings* that free an execution key."""
+    return [
+        ending
+        for ending in endings
+        if ending.reservation.execution_key and ending.state not in states.KEYED
+    ]
+
+
+def _moment(values: dict[str, Any], now: datetime | None) -> str:
+    if now is None:
+        return "STATEMENT_TIMESTAMP()"
+    values["now"] = now
+    return "%(now)s::timestamptz"
 
 
 _JSON = [RESERVATION_FIELDS.index(name) for name in JSON_FIELDS]

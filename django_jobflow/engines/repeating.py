@@ -16,8 +16,10 @@ TRIES = 5
 PAUSE = 0.01  # seconds, at most, before the next try
 
 VERBS = (
-    "insert",
-    "insert_many",
+    "store",
+    "store_many",
+    "store_unique",
+    "store_many_unique",
     "replace_waiting",
     "reserve",
     "reserve_records",
@@ -26,19 +28,25 @@ VERBS = (
     "extend",
     "release",
     "settle",
+    "exchange",
     "_take_batch",
     "_activate_batch",
+    "_expire_batch",
+    "_finish",
+    "close_batch",
     "promote_waiting",
     "run_now",
+    "reschedule",
+    "edit",
     "retry",
     "cancel",
     "delete",
-    "prune_ended",
-    "prune_succeeded",
+    "prune",
 )
 """The verbs that write; each is one short transaction that can be made again."""
 
 E = TypeVar("E", bound=type[Engine])
+T = TypeVar("T")
 
 
 def repeating(engine: E) -> E:
@@ -53,16 +61,24 @@ def repeating(engine: E) -> E:
     return engine
 
 
+def again(engine: Engine, action: Callable[[], T]) -> T:
+    """Return what *action* returns, made again when ``is_undone`` says that it was undone.
+
+    It is a transaction of its own; inside one of the caller the error is the caller's.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return action()
+        except OperationalError as error:
+            if engine.connection.in_atomic_block or not engine.is_undone(error):
+                raise
+            time.sleep(random.uniform(0, PAUSE))
+    return action()
+
+
 def _repeated(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def repeated(self: Engine, *args: Any, **kwargs: Any) -> Any:
-        for _ in range(TRIES - 1):
-            try:
-                return verb(self, *args, **kwargs)
-            except OperationalError as error:
-                if self.connection.in_atomic_block or not self.is_undone(error):
-                    raise
-                time.sleep(random.uniform(0, PAUSE))
-        return verb(self, *args, **kwargs)
+        return again(self, lambda: verb(self, *args, **kwargs))
 
     return repeated

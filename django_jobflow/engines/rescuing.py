@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -11,14 +11,16 @@ from django.db import models
 from django.db.models import F, Q
 
 from django_jobflow import states
-from django_jobflow.endings import lost_error
-from django_jobflow.engines.activating import Activating
+from django_jobflow.attempts import FENCE, Reservation
+from django_jobflow.endings import LAPSED, lost_error
+from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before
+from django_jobflow.entries import with_entry
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
 
 
-class Rescuing(Activating):
+class Rescuing(Batching):
     """The verbs of a sweep."""
 
     def rescue(self, rows: models.QuerySet[JobRecord], now: datetime | None) -> list[JobRecord]:
@@ -28,16 +30,29 @@ class Rescuing(Activating):
         )
         return self._rescue(rows.filter(lapsed), now)
 
-    def give_back(self, worker: str, now: datetime | None = None) -> list[JobRecord]:
-        """Do with all that *worker* holds what ``rescue`` does with what has lapsed."""
-        held = self.records.filter(reserved_by=worker, state__in=sorted(states.HELD))
-        return self._take_over(held, now)
+    def give_back(
+        self, worker: str, now: datetime | None = None, *, cause: str = LAPSED
+    ) -> list[JobRecord]:
+        """Do with all that *worker* holds what ``rescue`` does with what has lapsed.
 
-    def release_unknown(self, worker: str, known: Collection[int]) -> int:
+        Rows that another transaction has locked are passed over: they are being settled.
+
+        Args:
+            cause: What the errors of lost attempts say of the worker.
+        """
+        held = self.records.filter(reserved_by=worker, state__in=sorted(states.HELD))
+        return self._take_over(held, now, cause)
+
+    def release_unknown(self, worker: str, known: Iterable[Reservation]) -> int:
         """Release at no cost what *worker* holds in the table and does not know of."""
         held = self.records.filter(reserved_by=worker, state__in=sorted(states.HELD))
+        fences = {(each.id, *each.fence) for each in known}
         with self.transaction():
-            rows = list(self.locked(held.exclude(pk__in=known).order_by("pk"), skip=True))
+            rows = [
+                row
+                for row in self.locked(held.order_by("pk"), skip=True)
+                if (row.pk, *(getattr(row, name) for name in FENCE)) not in fences
+            ]
             for row in rows:
                 started = row.state == JobState.IN_PROGRESS
                 self.records.filter(pk=row.pk).update(
@@ -59,27 +74,27 @@ class Rescuing(Activating):
         return self._take_over(spent.filter(expires__lte=self.clock(now)), now)
 
     def _take_over(
-        self, rows: models.QuerySet[JobRecord], now: datetime | None
+        self, rows: models.QuerySet[JobRecord], now: datetime | None, cause: str = LAPSED
     ) -> list[JobRecord]:
         taken: list[JobRecord] = []
-        while batch := self._take_batch(rows, now):
+        while batch := self._take_batch(rows, now, cause):
             taken += batch
             if len(batch) < SWEEP_BATCH:
                 break
         return taken
 
     def _take_batch(
-        self, rows: models.QuerySet[JobRecord], now: datetime | None
+        self, rows: models.QuerySet[JobRecord], now: datetime | None, cause: str
     ) -> list[JobRecord]:
         with self.transaction():
             # Ordered here: with a limit, a database may walk along all ids to have the order.
             found = self.locked(rows.order_by(), skip=True)[:SWEEP_BATCH]
             batch = sorted(found, key=attrgetter("pk"))
             if batch:
-                self._free(batch, now)
+                self._free(batch, now, cause)
         return batch
 
-    def _free(self, batch: Sequence[JobRecord], now: datetime | None) -> None:
+    def _free(self, batch: Sequence[JobRecord], now: datetime | None, cause: str) -> None:
         """Free rows that this transaction has locked from a worker that is gone."""
         reserved = [row.pk for row in batch if row.state == JobState.RESERVED]
         if reserved:
@@ -89,7 +104,8 @@ class Rescuing(Activating):
         running = [row for row in batch if row.state == JobState.IN_PROGRESS]
         at = self.now(now).isoformat() if running else ""
         for row in running:
-            error = lost_error(row.attempt, row.reserved_by) | {"at": at}
+            error = lost_error(row.attempt, row.reserved_by, cause) | {"at": at}
+            errors = with_entry(row.errors, error)
             values: dict[str, Any] = {"state": JobState.AVAILABLE}
             if row.attempt >= row.max_attempts:
                 values = {
@@ -103,9 +119,7 @@ class Rescuing(Activating):
                 state=JobState.IN_PROGRESS,
                 attempt=row.attempt,
                 reserved_by=row.reserved_by,
-            ).update(errors=[*row.errors, error], updated_at=self.clock(now), **FREED, **values)
-        self.promote(
-            (row.partition, row.execution_key)
-            for row in running
-            if row.attempt >= row.max_attempts
-        )
+            ).update(errors=errors, updated_at=self.clock(now), **FREED, **values)
+        spent = [row for row in running if row.attempt >= row.max_attempts]
+        self.promote((row.partition, row.execution_key) for row in spent)
+        self.members_ended(row.batch_id for row in spent)

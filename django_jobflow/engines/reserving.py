@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
 
-from django.db.models import F
+from django.db import models
+from django.db.models import F, Q
 
 from django_jobflow import states
-from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
-from django_jobflow.engines.ground import FREED, Ground
+from django_jobflow.attempts import FENCE, RESERVATION_FIELDS, Range, Reservation, Turn
+from django_jobflow.engines.ground import FREED
+from django_jobflow.engines.ranging import Ranging
+from django_jobflow.models import JobRecord
 from django_jobflow.models.querysets import OF_ANY_QUEUE, RESERVE_ORDER
 from django_jobflow.states import JobState
 
 
-class Reserving(Ground):
+class Reserving(Ranging):
     """The verbs of the rooms *reserve* and *execute*."""
-
-    def waiting_queues(self) -> list[str]:
-        """Return the names of the queues that have AVAILABLE rows."""
-        rows = self.records.filter(state=JobState.AVAILABLE).order_by("queue")
-        return list(rows.values_list("queue", flat=True).distinct())
 
     def reserve(
         self,
@@ -35,10 +36,23 @@ class Reserving(Ground):
         """Promise up to *limit* AVAILABLE rows to *worker*, best first; [] when there are none.
 
         Database:
-            One ordered index range for each queue, or one for all, and one UPDATE by key.
+            One ordered index range for all, and one UPDATE by key. With *queues*, an index
+            range for each partition that has work in them, which ``waiting_lanes`` finds.
         """
+        turns = None if queues is None else self.turn_of(queues, limit)
+        return self._reserve(limit, worker, None, turns, timeout, now)
+
+    def _reserve(
+        self,
+        limit: int,
+        worker: str,
+        queues: Sequence[str] | None,
+        turns: Sequence[Turn] | None,
+        timeout: timedelta,
+        now: datetime | None,
+    ) -> list[Reservation]:
         with self.transaction():
-            found = self._candidates(limit, queues)
+            found = self._candidates(limit, queues, turns)
             ids = [reservation.id for reservation in found]
             moment = self.clock(now)
             changed = (
@@ -46,6 +60,7 @@ class Reserving(Ground):
                     state=JobState.RESERVED,
                     reserved_by=worker,
                     reserved_at=moment,
+                    reserved_count=F("reserved_count") + 1,
                     expires=self.clock(now, timeout),
                     updated_at=moment,
                 )
@@ -56,22 +71,42 @@ class Reserving(Ground):
                 found = self._still(found, worker)
         for reservation in found:
             reservation.worker = worker
+            reservation.reserved_count += 1
         return found
 
-    def _candidates(self, limit: int, queues: Sequence[str] | None) -> list[Reservation]:
+    def _candidates(
+        self,
+        limit: int,
+        queues: Sequence[str] | None,
+        turns: Sequence[Turn] | None = None,
+    ) -> list[Reservation]:
+        if turns is None:
+            if queues is None:
+                return self._first(limit, [(OF_ANY_QUEUE, limit)])
+            ranges = tuple(Range(queue, "", limit) for queue in dict.fromkeys(queues))
+            turns = [Turn(ranges, limit)]
+        return [
+            row
+            for turn in turns
+            for row in self._first(
+                turn.limit,
+                [
+                    (Q(queue=each.queue, partition=each.partition), each.limit)
+                    for each in turn.ranges
+                ],
+            )
+        ]
+
+    def _first(self, limit: int, ranges: Iterable[tuple[Q, int]]) -> list[Reservation]:
         available = self.records.filter(state=JobState.AVAILABLE).order_by(*RESERVE_ORDER)
-        ranges = (
-            [available.filter(OF_ANY_QUEUE)]
-            if queues is None
-            else [available.filter(queue=queue) for queue in dict.fromkeys(queues)]
-        )
         found = [
             Reservation(*row)
-            for rows in ranges
-            for row in self.locked(rows, skip=True).values_list(*RESERVATION_FIELDS)[:limit]
+            for condition, most in ranges
+            for row in self.locked(available.filter(condition), skip=True).values_list(
+                *RESERVATION_FIELDS
+            )[:most]
         ]
-        if len(ranges) > 1:
-            found.sort(key=lambda row: (-row.priority, row.available_at, row.id))
+        found.sort(key=lambda row: (-row.priority, row.available_at, row.id))
         return found[:limit]
 
     def _still(self, found: list[Reservation], worker: str) -> list[Reservation]:
@@ -120,62 +155,82 @@ class Reserving(Ground):
             state=JobState.RESERVED,
             expires__gt=self.clock(now),
         )
-        standing = set(
-            self.locked(rows.order_by("pk"), skip=False).values_list(
-                "pk", "attempt", "reserved_by"
-            )
-        )
-        return [
-            reservation
-            for reservation in reservations
-            if (reservation.id, reservation.attempt, reservation.worker) in standing
+        locked = self.locked(rows.order_by("pk"), skip=False)
+        standing = {pk: fence for pk, *fence in locked.values_list("pk", *FENCE)}
+        return [each for each in reservations if standing.get(each.id) == [*each.fence]]
+
+    def _held(
+        self, reservations: Sequence[Reservation], in_states: Iterable[JobState]
+    ) -> models.QuerySet[JobRecord]:
+        """Return the query of the rows that *reservations* still have, in one of the states."""
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for each in reservations:
+            groups[each.fence].append(each.id)
+        # Few: most records are at the first attempt of their first reservation.
+        fences = [
+            models.Q(pk__in=ids, **dict(zip(FENCE, fence, strict=True)))
+            for fence, ids in groups.items()
         ]
+        rows = self.records.filter(
+            pk__in=[each.id for each in reservations], state__in=sorted(in_states)
+        )
+        return rows.filter(reduce(or_, fences))
 
     def extend(
-        self, ids: Sequence[int], *, worker: str, lease: timedelta, now: datetime | None = None
-    ) -> set[int]:
-        """Renew the lease of what *worker* holds; return the ids that it does hold.
+        self,
+        reservations: Sequence[Reservation],
+        *,
+        lease: timedelta,
+        now: datetime | None = None,
+    ) -> list[Reservation]:
+        """Renew the lease of *reservations*; return those that still have their rows.
 
         Database:
             One UPDATE, and one SELECT when something was lost.
         """
-        held = self.records.filter(pk__in=ids, state__in=sorted(states.HELD), reserved_by=worker)
-        if not ids:
-            return set()
+        if not reservations:
+            return []
+        held = self._held(reservations, states.HELD)
         changed = held.update(expires=self.clock(now, lease))
-        if changed == len(ids):
-            return set(ids)
-        return set(held.values_list("pk", flat=True))
+        if changed == len(reservations):
+            return [*reservations]
+        return self._among(reservations, held)
 
-    def cancel_requests(self, ids: Sequence[int], *, worker: str) -> set[int]:
-        """Return those of *ids* that somebody asked to cancel while *worker* runs them."""
-        asked = self.records.filter(
-            pk__in=ids, reserved_by=worker, cancel_requested_at__isnull=False
-        )
-        return set(asked.values_list("pk", flat=True)) if ids else set()
+    def cancel_requests(self, reservations: Sequence[Reservation]) -> list[Reservation]:
+        """Return those of *reservations* that somebody asked to cancel while they run.
+
+        Database:
+            One SELECT by key.
+        """
+        if not reservations:
+            return []
+        held = self._held(reservations, {JobState.IN_PROGRESS})
+        return self._among(reservations, held.filter(cancel_requested_at__isnull=False))
 
     def write_progress(self, reservation: Reservation, percent: int, message: str) -> bool:
-        """Write how far a running attempt is, if it is still the one that runs."""
-        changed = self.records.filter(
-            pk=reservation.id,
-            state=JobState.IN_PROGRESS,
-            reserved_by=reservation.worker,
-            attempt=reservation.attempt,
-        ).update(progress=percent, progress_message=message)
-        return changed == 1
+        """Write how far a running attempt is, if it is still the one that runs.
+
+        Database:
+            One UPDATE by key.
+        """
+        held = self._held([reservation], {JobState.IN_PROGRESS})
+        return held.update(progress=percent, progress_message=message) == 1
 
     def release(self, reservations: Sequence[Reservation], now: datetime | None = None) -> int:
         """Give RESERVED rows back unharmed; return how many still were ours.
 
         Database:
-            One UPDATE for each worker and attempt count among them.
+            One UPDATE.
         """
-        groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for reservation in reservations:
-            groups[reservation.worker, reservation.attempt].append(reservation.id)
-        return sum(
-            self.records.filter(
-                pk__in=ids, state=JobState.RESERVED, reserved_by=worker, attempt=attempt
-            ).update(state=JobState.AVAILABLE, updated_at=self.clock(now), **FREED)
-            for (worker, attempt), ids in groups.items()
+        if not reservations:
+            return 0
+        return self._held(reservations, {JobState.RESERVED}).update(
+            state=JobState.AVAILABLE, updated_at=self.clock(now), **FREED
         )
+
+    def _among(
+        self, reservations: Sequence[Reservation], held: models.QuerySet[JobRecord]
+    ) -> list[Reservation]:
+        """Return those of *reservations* whose rows are *held*."""
+        fences = set(held.values_list("pk", *FENCE))
+        return [each for each in reservations if (each.id, *each.fence) in fences]

@@ -5,54 +5,43 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Value
 from django.utils import timezone
 
-from django_jobflow import conf
-from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
+from django_jobflow.attempts import Demand, Ending, Exchange, Reservation, Turn, is_nothing
 from django_jobflow.engines.base import Engine
-from django_jobflow.engines.settling import KEPT
-from django_jobflow.engines.statements import (
-    JOB,
-    JSON_FIELDS,
-    RESERVED_COLUMNS,
-    SUCCEEDED,
-    first_ids,
-    json_text,
-    read_json,
+from django_jobflow.engines.promoting import Grant, Key
+from django_jobflow.engines.settling import Holds
+from django_jobflow.engines.sqlite_cycle import (
+    END,
+    HAND,
+    HOLDS,
+    KEEP,
+    KEYS,
+    REMOVE,
+    RESERVE,
+    START,
+    TAKE,
 )
-
-# The ORM has no UPDATE that returns rows or joins a list of values: json_each makes rows of
-# one parameter, so that a statement carries any number of attempts.
-
-RESERVE = f"""
-    UPDATE {JOB} SET state = 'RESERVED', reserved_by = %(worker)s, reserved_at = %(now)s,
-        expires = %(expires)s, updated_at = %(now)s
-    WHERE id IN ({{ids}}) RETURNING {RESERVED_COLUMNS}"""
-
-START = f"""
-    UPDATE {JOB} SET state = 'IN_PROGRESS', attempt = {JOB}.attempt + 1,
-        started_at = %(now)s, expires = %(expires)s, updated_at = %(now)s
-    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,
-        json_extract(value, '$[2]') AS worker FROM json_each(%(held)s)) AS held
-    WHERE {JOB}.id = held.id AND {JOB}.state = 'RESERVED'
-        AND {JOB}.attempt = held.attempt AND {JOB}.reserved_by = held.worker
-        AND {JOB}.expires > %(now)s
-    RETURNING id"""
-
-KEEP = f"""
-    INSERT INTO {SUCCEEDED} (id, {", ".join(KEPT)}, result, succeeded_at)
-    SELECT job.id, {", ".join(f"job.{column}" for column in KEPT)}, ended.result, %(now)s
-    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS result
-        FROM json_each(%(ended)s)) AS ended
-    CROSS JOIN {JOB} AS job ON job.id = ended.id"""
+from django_jobflow.engines.statements import (
+    end_rows,
+    first_ids,
+    first_ids_of_turns,
+    in_order,
+    kept_rows,
+    read_reservation,
+)
+from django_jobflow.engines.storing_sqlite import SQLiteStoring
+from django_jobflow.engines.surveying_at_once import SurveyingAtOnce
+from django_jobflow.states import JobState
 
 
-class SQLiteEngine(Engine):
+class SQLiteEngine(SQLiteStoring, SurveyingAtOnce, Engine):
     """The engine of SQLite."""
 
     tells_changes = True
@@ -110,7 +99,8 @@ class SQLiteEngine(Engine):
         timeout: timedelta,
         now: datetime | None = None,
     ) -> list[Reservation]:
-        if queues is not None and not queues:
+        turns = None if queues is None else self.turn_of(queues, limit)
+        if turns == ():
             return []
         moment = self.now(now)
         values = {
@@ -119,9 +109,9 @@ class SQLiteEngine(Engine):
             "now": self._text(moment),
             "expires": self._text(moment + timeout),
         }
-        rows = self._rows(RESERVE.format(ids=first_ids(queues, values)), values)
-        found = [_reservation(row, worker) for row in rows]
-        found.sort(key=lambda row: (-row.priority, row.available_at, row.id))
+        rows = self._returned(RESERVE.format(ids=_ids(None, turns, values)), values)
+        found = [read_reservation(row, worker, self.connection.timezone) for row in rows]
+        found.sort(key=in_order)
         return found
 
     def start(
@@ -134,49 +124,76 @@ class SQLiteEngine(Engine):
         if not reservations:
             return []
         moment = self.now(now)
-        held = [[each.id, each.attempt, each.worker] for each in reservations]
+        held = [[each.id, *each.fence] for each in reservations]
         values = {
             "held": json.dumps(held),
             "now": self._text(moment),
             "expires": self._text(moment + lease),
         }
-        hit = {pk for (pk,) in self._rows(START, values)}
-        started = [reservation for reservation in reservations if reservation.id in hit]
+        hit = {*self._returned(START, values)}
+        started = [each for each in reservations if (each.id, each.reserved_count) in hit]
         for reservation in started:
             reservation.attempt += 1
         return started
 
-    def _keep(self, successes: Sequence[Ending], now: datetime | None) -> None:
-        ended = [[each.reservation.id, json_text(each.result)] for each in successes]
-        values = {"ended": json.dumps(ended), "now": self._text(self.now(now))}
-        with self.connection.cursor() as cursor:
-            cursor.execute(KEEP, values)
+    def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
+        if is_nothing(demand.queues, demand.turns):
+            return
+        moment = self.now(now)
+        values = {
+            "limit": limit,
+            "worker": demand.worker,
+            "names": _names(demand.names),
+            "now": self._text(moment),
+            "leased": self._text(moment + demand.lease),
+            "promised": self._text(moment + demand.timeout),
+        }
+        zone = self.connection.timezone
+        ids = _ids(demand.queues, demand.turns, values)
+        started: list[Reservation] = []
+        for *row, state in self._returned(TAKE.format(ids=ids), values):
+            taken = started if state == JobState.IN_PROGRESS else exchange.held
+            taken.append(read_reservation(row, demand.worker, zone))
+        exchange.started += sorted(started, key=in_order)  # behind those of demands before
 
-    def _rows(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
+    def _holds(self, ids: Sequence[int]) -> Holds:
+        # A transaction of ours has the whole database for itself: no row has to be locked.
+        rows = self._returned(HOLDS, {"ids": json.dumps(list(ids))})
+        return {pk: (state, *fence) for pk, state, *fence in rows}
+
+    def _keep(self, successes: Sequence[Ending], now: datetime | None) -> None:
+        ended = json.dumps(list(kept_rows(successes)))
+        self._returned(KEEP, {"ended": ended, "now": self._text(self.now(now))})
+
+    def _remove(self, ids: Sequence[int]) -> None:
+        self._returned(REMOVE, {"ids": json.dumps(list(ids))})
+
+    def _end(self, endings: Sequence[Ending], now: datetime | None) -> None:
+        if not endings:
+            return
+        moment = self.now(now)
+        rows = end_rows(endings, moment.isoformat(), lambda delay: self._text(moment + delay))
+        self._returned(END, {"ended": json.dumps(list(rows)), "now": self._text(moment)})
+
+    def _hand(self, grants: Sequence[Grant]) -> set[int]:
+        rows = json.dumps([[grant.id, grant.digest] for grant in grants])
+        values = {"grants": rows, "now": self._text(self.now())}
+        return {pk for (pk,) in self._returned(HAND, values)}
+
+    def _keys_in_line(self) -> list[Key]:
+        return [(partition, key) for partition, key in self._returned(KEYS, [])]
 
     def _text(self, moment: datetime) -> str:
         """Return *moment* as Django writes it."""
         return str(self.connection.ops.adapt_datetimefield_value(moment))
 
 
-_JSON = [RESERVATION_FIELDS.index(name) for name in JSON_FIELDS]
-_TIMEOUT = RESERVATION_FIELDS.index("timeout")
-_MOMENTS = [
-    RESERVATION_FIELDS.index(name) for name in ("available_at", "created_at", "expires_at")
-]
+def _ids(
+    queues: Sequence[str] | None, turns: Sequence[Turn] | None, values: dict[str, Any]
+) -> str:
+    return first_ids(queues, values) if turns is None else first_ids_of_turns(turns, values)
 
 
-def _reservation(row: tuple[Any, ...], worker: str) -> Reservation:
-    """Return a row as the ORM would, which cannot read what an UPDATE returns."""
-    values = [*row, worker]
-    for index in _JSON:
-        values[index] = read_json(values[index])
-    for index in _MOMENTS:
-        if values[index] is not None and conf.has_time_zones():
-            values[index] = values[index].replace(tzinfo=UTC)
-    if values[_TIMEOUT] is not None:
-        values[_TIMEOUT] = timedelta(microseconds=values[_TIMEOUT])
-    return Reservation(*values)
+@lru_cache(maxsize=8)
+def _names(names: frozenset[str]) -> str:
+    return json.dumps(sorted(names))

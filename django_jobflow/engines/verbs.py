@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django_jobflow import conf, signals
+from django.db import IntegrityError
+
+from django_jobflow import conf, hooks, signals
 from django_jobflow.arguments import encode_result
-from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
+from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
 from django_jobflow.declare import registry
+from django_jobflow.declare.edits import read_due, read_edits
+from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.endings import decide
+from django_jobflow.engines.awaiting import Awaiting
+from django_jobflow.engines.editing import EDITABLE, Editing
 from django_jobflow.engines.operating import Operating
 from django_jobflow.engines.reserving import Reserving
 from django_jobflow.engines.settling import Settling
 from django_jobflow.exceptions import (
+    InvalidJob,
     NotCancellable,
+    NotEditable,
     NotRetryable,
     ReservationLost,
     checked_delay,
@@ -25,7 +33,7 @@ from django_jobflow.outcomes import ErrorInfo, Failed, Outcome, Released, Succee
 from django_jobflow.states import JobState
 
 
-class RecordVerbs(Reserving, Settling, Operating):
+class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting):
     """What ``JobRecord`` and its queryset pass on."""
 
     def reserve_records(
@@ -58,17 +66,23 @@ class RecordVerbs(Reserving, Settling, Operating):
             record.refresh_from_db(using=self.alias)
 
     def succeed_record(self, record: JobRecord, result: Any, now: datetime | None) -> None:
-        settings = conf.current()
-        encoded = encode_result(record.name, result, max_size=settings.MAX_RESULT_SIZE)
+        encoded = encode_result(
+            record.name,
+            result,
+            max_size=conf.current().MAX_RESULT_SIZE,
+            hidden=secrecy_of(record.name).hides_result,
+        )
         self._settle_record(record, Succeeded(encoded), now)
         _announce("job_succeeded", record, result=encoded)
 
     def fail_record(
         self, record: JobRecord, exception: BaseException, now: datetime | None
     ) -> None:
-        self._settle_record(record, Failed(ErrorInfo.of(exception)), now)
+        ending = self._settle_record(record, Failed(ErrorInfo.of(exception)), now)
         record.refresh_from_db(using=self.alias)
         _announce("job_retried" if record.state == JobState.RETRY else "job_failed", record)
+        if due := hooks.due_after(ending):
+            hooks.run_after_commit(due, self.alias)
 
     def release_record(self, record: JobRecord, now: datetime | None) -> None:
         if record.state == JobState.RESERVED:
@@ -78,11 +92,48 @@ class RecordVerbs(Reserving, Settling, Operating):
             self._settle_record(record, Released(), now)
         record.refresh_from_db(using=self.alias)
 
-    def retry_record(self, record: JobRecord, now: datetime | None) -> None:
+    def retry_record(
+        self, record: JobRecord, now: datetime | None, changes: Mapping[str, Any]
+    ) -> None:
+        values = read_edits(record.name, changes) if changes else {}
         rows = self.records.filter(pk=record.pk)
-        if not self.retry(rows, now):
+        if not self.retry(rows, now, values):
             state = rows.values_list("state", flat=True).first()
-            raise NotRetryable(_why_not_retryable(record, state))
+            queue_key = values.get("queue_key", record.queue_key)
+            raise NotRetryable(_why_not_retryable(record, state, queue_key))
+        record.refresh_from_db(using=self.alias)
+
+    def reschedule_record(
+        self,
+        record: JobRecord,
+        run_at: datetime | None,
+        delay: float | timedelta | None,
+        now: datetime | None,
+    ) -> None:
+        rows = self.records.filter(pk=record.pk)
+        if not self.reschedule(rows, **read_due(record.name, run_at, delay), now=now):
+            state = rows.values_list("state", flat=True).first()
+            raise NotEditable(_why_not_editable(record, state, "rescheduled"))
+        record.refresh_from_db(using=self.alias)
+
+    def update_record(
+        self, record: JobRecord, changes: Mapping[str, Any], now: datetime | None
+    ) -> None:
+        values = read_edits(record.name, changes)
+        rows = self.records.filter(pk=record.pk)
+        try:
+            changed = self.edit(rows, values, now)
+        except IntegrityError:
+            if not values.get("queue_key"):
+                raise
+            raise NotEditable(
+                f"Job {record.pk} cannot be updated: another unfinished job holds the queue key "
+                f"{values['queue_key']!r}."
+            ) from None
+        if not changed:
+            state, attempt = rows.values_list("state", "attempt").first() or (None, 0)
+            _refuse_max_attempts(record, state, attempt, values)
+            raise NotEditable(_why_not_editable(record, state, "updated"))
         record.refresh_from_db(using=self.alias)
 
     def cancel_record(self, record: JobRecord, now: datetime | None) -> bool:
@@ -94,13 +145,15 @@ class RecordVerbs(Reserving, Settling, Operating):
         record.refresh_from_db(using=self.alias)
         if cancelled:
             _announce("job_cancelled", record)
+            if due := hooks.due_after_cancel(record):
+                hooks.run_after_commit(due, self.alias)
         return bool(cancelled)
 
-    def _settle_record(self, record: JobRecord, outcome: Outcome, now: datetime | None) -> None:
-        if record.state != JobState.IN_PROGRESS or not self.settle(
-            [decide(reservation_of(record), outcome)], now
-        ):
+    def _settle_record(self, record: JobRecord, outcome: Outcome, now: datetime | None) -> Ending:
+        ending = decide(reservation_of(record), outcome)
+        if record.state != JobState.IN_PROGRESS or not self.settle([ending], now):
             raise _lost(record)
+        return ending
 
 
 def _announce(event: str, record: JobRecord, **values: Any) -> None:
@@ -121,12 +174,31 @@ def _lost(record: JobRecord) -> ReservationLost:
     )
 
 
-def _why_not_retryable(record: JobRecord, state: str | None) -> str:
+def _why_not_retryable(record: JobRecord, state: str | None, queue_key: str | None) -> str:
     if state in {JobState.FAILED, JobState.CANCELLED}:
-        why = f"another unfinished job holds its queue key {record.queue_key!r}"
+        why = f"another unfinished job holds its queue key {queue_key!r}"
     else:
         why = f"it {_fate(state)}"
     return f"Job {record.pk} cannot be retried: {why}."
+
+
+def _why_not_editable(record: JobRecord, state: str | None, done: str) -> str:
+    *others, last = EDITABLE
+    return (
+        f"Job {record.pk} cannot be {done}: it {_fate(state)}. "
+        f"Only one that is {', '.join(others)} or {last} can."
+    )
+
+
+def _refuse_max_attempts(
+    record: JobRecord, state: str | None, attempt: int, values: Mapping[str, Any]
+) -> None:
+    asked = values.get("max_attempts")
+    if state in EDITABLE and asked is not None and asked <= attempt:
+        raise InvalidJob(
+            f"{record.name}: expected max_attempts of job {record.pk} to be above {attempt}, "
+            f"the attempts so far, got {asked!r}."
+        )
 
 
 def _fate(state: str | None) -> str:

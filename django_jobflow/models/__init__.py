@@ -1,5 +1,22 @@
 """The models: import them from here, once Django's apps are ready."""
 
+from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
+from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
+from django_jobflow.models.holds import KeyHold
 from django_jobflow.models.records import FailedJob, JobFacts, JobRecord, SucceededJob, Worker
 
-__all__ = ["FailedJob", "JobFacts", "JobRecord", "SucceededJob", "Worker"]
+__all__ = [
+    "Batch",
+    "BatchChange",
+    "BatchProgress",
+    "FailedJob",
+    "JobFacts",
+    "JobRecord",
+    "KeyHold",
+    "Limit",
+    "LimitKind",
+    "Pause",
+    "PauseKind",
+    "SucceededJob",
+    "Worker",
+]

@@ -38,6 +38,8 @@ class PartialIndex(models.Index):
         fallback: Columns of the whole-table index on a database without partial ones.
         unique: Whether two rows in the index may have the same columns. The columns have to
             be NULL outside of ``where``, so that the fallback means the same.
+        on_sqlite: Whether it is partial on SQLite, too: ``where`` asks for nothing but NULL,
+            and so do the statements, in words that its planner knows again.
     """
 
     def __init__(
@@ -46,16 +48,20 @@ class PartialIndex(models.Index):
         where: models.Q,
         fallback: Sequence[str] = (),
         unique: bool = False,
+        on_sqlite: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.where = where
         self.fallback = tuple(fallback)
         self.unique = unique
+        self.on_sqlite = on_sqlite
 
     def deconstruct(self) -> Any:
         path, arguments, kwargs = super().deconstruct()
         kwargs |= {"where": self.where, "fallback": self.fallback, "unique": self.unique}
+        if self.on_sqlite:
+            kwargs["on_sqlite"] = True
         return path, arguments, kwargs
 
     def create_sql(
@@ -67,7 +73,8 @@ class PartialIndex(models.Index):
     ) -> Statement:
         if self.unique:
             kwargs["sql"] = schema_editor.sql_create_index.replace("INDEX", "UNIQUE INDEX", 1)
-        if schema_editor.connection.vendor == "postgresql":
+        vendor = schema_editor.connection.vendor
+        if vendor == "postgresql" or (vendor == "sqlite" and self.on_sqlite):
             index = models.Index(fields=self.fields, name=self.name, condition=self.where)
         else:
             index = models.Index(fields=self.fallback or self.fields, name=self.name)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.db import models
 
 from django_jobflow.states import JobState
 
 if TYPE_CHECKING:
     from django_jobflow.engines import Engine
-    from django_jobflow.models.records import JobRecord
+    from django_jobflow.models.records import JobRecord, SucceededJob
 
 RESERVE_ORDER = ("-priority", "available_at", "id")
 
@@ -41,6 +42,31 @@ class JobQuerySet(models.QuerySet["JobRecord"]):
         database = getattr(self, "_db", None)  # set by using()
         options = {"database": database} if database else {}
         return registry.get(name).using(**options).enqueue(*args, **kwargs)
+
+    def find(self, pk: int) -> JobRecord | SucceededJob:
+        """Return the job of this id, wherever it is: live, or among those that succeeded.
+
+        Raises:
+            JobRecord.DoesNotExist: It is nowhere.
+
+        Database:
+            One SELECT by key, or two.
+        """
+        from django_jobflow.models.records import SucceededJob
+
+        record = self.filter(pk=pk).first()
+        if record is not None:
+            return record
+        kept = SucceededJob.objects.using(self.db).filter(pk=pk).first()
+        if kept is None:
+            raise self.model.DoesNotExist(
+                f"Job {pk} is neither in the live table nor among those that succeeded."
+            )
+        return kept
+
+    async def afind(self, pk: int) -> JobRecord | SucceededJob:
+        """Do what ``find`` does, from async code."""
+        return await sync_to_async(self.find)(pk)
 
     def activate_scheduled(self, now: datetime | None = None) -> int:
         """Make SCHEDULED and RETRY records AVAILABLE whose time has come; return how many.

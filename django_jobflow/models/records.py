@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from django_jobflow import states
 from django_jobflow.models.fields import ExactCharField, PartialIndex
@@ -17,6 +18,7 @@ from django_jobflow.states import JobState
 
 if TYPE_CHECKING:
     from django_jobflow.engines import Engine
+    from django_jobflow.observe import Reason
 
 
 def _in(some: frozenset[JobState]) -> Q:
@@ -53,6 +55,8 @@ class JobFacts(models.Model):
     errors = models.JSONField(_("errors"), blank=True, default=list)
     tags = models.JSONField(_("tags"), blank=True, default=list)
     meta = models.JSONField(_("meta"), blank=True, default=dict)
+    # No foreign key: a member outlives its batch, and rows are deleted without looking at it.
+    batch_id = models.BigIntegerField(_("batch"), null=True, blank=True)
     progress = models.PositiveSmallIntegerField(_("progress"), null=True, blank=True)
     progress_message = models.CharField(
         _("progress message"), max_length=200, blank=True, default=""
@@ -84,6 +88,8 @@ class JobRecord(JobFacts):
     finished_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     updated_at = models.DateTimeField(_("changed at"), db_default=Now())
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True, blank=True)
+    # Never goes back, unlike attempts, so that no two holds of a record are alike.
+    reserved_count = models.PositiveIntegerField(_("reservations"), default=0)
     # Digests of the keys while they are held, NULL otherwise: a unique index on them decides
     # who holds a key, the same way on every database.
     held_queue_key = ExactCharField(max_length=32, null=True, editable=False)
@@ -107,8 +113,8 @@ class JobRecord(JobFacts):
         indexes = [
             PartialIndex(
                 name="jobflow_job_fetch_queue",
-                fields=["queue", "-priority", "available_at", "id"],
-                fallback=["state", "queue", "-priority", "available_at", "id"],
+                fields=["queue", "partition", "-priority", "available_at", "id"],
+                fallback=["state", "queue", "partition", "-priority", "available_at", "id"],
                 where=Q(state=JobState.AVAILABLE.value),
             ),
             PartialIndex(
@@ -144,6 +150,19 @@ class JobRecord(JobFacts):
                     "id",
                 ],
                 where=Q(state=JobState.WAITING.value),
+            ),
+            PartialIndex(
+                name="jobflow_job_pointless",
+                fields=["expires_at"],
+                fallback=["finished_at", "expires_at"],
+                where=Q(expires_at__isnull=False, finished_at__isnull=True),
+                on_sqlite=True,
+            ),
+            PartialIndex(
+                name="jobflow_job_batch",
+                fields=["batch_id", "finished_at", "id"],
+                where=Q(batch_id__isnull=False),
+                on_sqlite=True,
             ),
             PartialIndex(
                 name="jobflow_job_queue_key",
@@ -223,7 +242,7 @@ class JobRecord(JobFacts):
             ReservationLost: Another has the record, or it has ended; nothing was written.
 
         Database:
-            Four statements in one transaction, three on SQLite, one on PostgreSQL.
+            Three statements in one transaction; one on PostgreSQL.
         """
         self._engine.succeed_record(self, result, now)
 
@@ -243,13 +262,17 @@ class JobRecord(JobFacts):
         """
         self._engine.release_record(self, now)
 
-    def retry(self, now: datetime | None = None) -> None:
+    @sensitive_variables()
+    def retry(self, now: datetime | None = None, **changes: Any) -> None:
         """Let a FAILED or CANCELLED record run again, from attempt 0; its errors are kept.
+
+        Args:
+            changes: What it is to run with, as ``update`` takes it.
 
         Raises:
             NotRetryable: It is in another state, or its queue key is held by another.
         """
-        self._engine.retry_record(self, now)
+        self._engine.retry_record(self, now, changes)
 
     def cancel(self, now: datetime | None = None) -> bool:
         """Cancel a waiting record at once, or ask a running one to stop.
@@ -265,6 +288,94 @@ class JobRecord(JobFacts):
     def run_now(self, now: datetime | None = None) -> bool:
         """Make a SCHEDULED or RETRY record due at once; say whether it was one."""
         return self._engine.run_now(self._same(), now) == 1
+
+    def reschedule(
+        self,
+        *,
+        run_at: datetime | None = None,
+        delay: float | timedelta | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        """Make a waiting record due at another time; it is SCHEDULED afterwards.
+
+        Args:
+            run_at: The moment before which it must not run, or
+            delay: for how long from now it must not: seconds or a timedelta.
+
+        Raises:
+            NotEditable: It does not wait; nothing was written.
+            InvalidJob: Not just one of them is given, or it is no such value.
+
+        Database:
+            One SELECT that locks the row, one UPDATE and one SELECT by key. An execution key
+            that becomes free costs up to three more.
+        """
+        self._engine.reschedule_record(self, run_at, delay, now)
+
+    @sensitive_variables()
+    def update(self, *, now: datetime | None = None, **changes: Any) -> None:
+        """Change what a waiting record is to run, or how; what is not named stays.
+
+        New arguments are bound and stored as by ``enqueue``. They are the whole call: of
+        ``args`` and ``kwargs``, what is left out is empty. The job's own ``queue_key`` and
+        ``execution_key`` methods are asked anew; a key from ``using`` stays where the job has
+        no such method.
+
+        Args:
+            changes: ``args``, ``kwargs``, ``queue``, ``priority``, ``max_attempts``,
+                ``timeout``, ``tags``, ``meta``, ``expires_at``, ``queue_key``,
+                ``execution_key``. None means none for the keys, ``timeout`` and
+                ``expires_at``.
+
+        Raises:
+            NotEditable: It does not wait, or another record holds its new queue key; nothing
+                was written.
+            InvalidJob: A change is unknown or has a wrong value.
+            UnknownJob: Arguments are given, and nothing is registered under the job's name.
+            TypeError: ``perform`` does not take these arguments.
+            ArgumentError: An argument cannot be stored.
+
+        Database:
+            One UPDATE and one SELECT by key. With a key, one SELECT more that locks the row;
+            an execution key that is another than before costs up to six.
+        """
+        self._engine.update_record(self, changes, now)
+
+    def result(self, timeout: float | timedelta | None = None) -> Any:
+        """Wait until the job has ended, and return what it returned.
+
+        Args:
+            timeout: Seconds or timedelta. None waits for as long as it takes.
+
+        Raises:
+            JobFailed: It is FAILED.
+            JobCancelled: It is CANCELLED.
+            NoResult: It was deleted, keeps no result, or cannot be waited for here: inside a
+                transaction.
+            TimeoutError: The time is up.
+
+        Database:
+            One SELECT by key for each look: some in the first moments, then one a second. On
+            PostgreSQL the worker wakes who has waited for longer than that, through one
+            connection for all who wait in a process. And two SELECTs for the end.
+        """
+        return self._engine.result_of(self, timeout)
+
+    async def aresult(self, timeout: float | timedelta | None = None) -> Any:
+        """Do what ``result`` does, from async code."""
+        return await self._engine.aresult_of(self, timeout)
+
+    def why(self, now: datetime | None = None) -> Reason:
+        """Say why this record does not run, or that it does: a sentence, and a cause in a word.
+
+        The database is asked; what this object holds may be old.
+
+        Database:
+            Two statements, for one that is due up to six.
+        """
+        from django_jobflow.observe import why
+
+        return why(self, now)
 
     @property
     def _engine(self) -> Engine:
@@ -315,7 +426,13 @@ class Worker(models.Model):
     host = models.CharField(_("host"), max_length=200)
     pid = models.PositiveIntegerField(_("process"))
     queues = models.JSONField(_("queues"), default=list, help_text=_("Empty means all."))
+    partitions = models.JSONField(
+        _("partitions"), blank=True, default=list, help_text=_("Empty means all.")
+    )
     threads = models.PositiveIntegerField(_("slots"))
+    names = models.JSONField(
+        _("jobs"), null=True, blank=True, help_text=_("That it knows. Empty means not said.")
+    )
     started_at = models.DateTimeField(_("started at"))
     heartbeat_at = models.DateTimeField(_("last heartbeat at"))
 

@@ -25,8 +25,16 @@ class Timer:
         """Say whether the duty is due, and if so wind it up again."""
         if time.monotonic() < self.due_at:
             return False
-        self.due_at = time.monotonic() + self._pause()
+        self.rewind()
         return True
+
+    def rewind(self) -> None:
+        """Begin the pause anew: the duty has been done."""
+        self.due_at = time.monotonic() + self._pause()
+
+    def hold_off(self, duration: timedelta) -> None:
+        """Do not let the duty be due within *duration*."""
+        self.due_at = max(self.due_at, time.monotonic() + duration.total_seconds())
 
     def bring_forward(self) -> None:
         """Make the duty due at once."""
@@ -38,31 +46,44 @@ class Timer:
 
 
 class Polling:
-    """When to look at the table although nothing has come: soon after work, seldom later.
+    """When to look at the table although nothing has come.
 
     Args:
-        longest: Pause that is not exceeded.
-        eager: Whether to look often after work; not where something else tells of changes.
+        longest: Pause that is exceeded by no more than the ``SPREAD``, so that the workers of
+            a project do not all come at once.
+
+    Attributes:
+        eager: Whether to look often after work, and seldom later. Not where something else
+            tells of new work.
     """
 
     SHORTEST = 0.005  # seconds
+    SPREAD = 0.2  # of a pause
+    SHARE = 0.1  # of the time since the last work: what an eager one adds to how long a job waits
 
-    def __init__(self, longest: timedelta, *, eager: bool) -> None:
+    def __init__(self, longest: timedelta) -> None:
         self.longest = longest.total_seconds()
-        self.shortest = self.SHORTEST if eager else self.longest
-        self._pause = self.shortest
+        self.eager = True
+        self.worked_at = time.monotonic()
         self.due_at = 0.0
 
-    def found(self, any_work: bool) -> None:
+    @property
+    def idle(self) -> float:
+        """Seconds since the last work."""
+        return time.monotonic() - self.worked_at
+
+    def looked(self, found: bool) -> None:
         """Take in whether a look has found work, and plan the next one."""
-        self._pause = self.shortest if any_work else min(self._pause * 2, self.longest)
-        self.due_at = time.monotonic() + self._pause
+        if found:
+            self.worked_at = time.monotonic()
+        self.due_at = time.monotonic() + self._pause()
 
     def hurry(self) -> None:
         """Look at once: something has changed."""
-        self._pause = self.shortest
         self.due_at = 0.0
 
-    def is_due(self) -> bool:
-        """Say whether it is time to look."""
-        return time.monotonic() >= self.due_at
+    def _pause(self) -> float:
+        longest = self.longest * random.uniform(1, 1 + self.SPREAD)
+        if not self.eager:
+            return longest
+        return min(max(self.idle * self.SHARE, self.SHORTEST), longest)

@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 import logging
+import random
+import selectors
+import time
+from datetime import timedelta
+from typing import Any
 
-from django.db import Error, connections, reset_queries
+from django.db import Error, InterfaceError, OperationalError, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_jobflow import events
+from django_jobflow.arguments import decode
+from django_jobflow.execute import Unready
+from django_jobflow.outcomes import Released
+
 logger = logging.getLogger("django_jobflow.worker")
+
+# epoll would take a descriptor of its own for each look.
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+SLOT_PAUSE = 0.5  # seconds, at most, before a slot that found no database takes the next job
+PAUSE = 1.0  # seconds, more or less, before a job is tried again that found no database
+
+
+def read_arguments(args: Any, kwargs: Any, **options: Any) -> Any:
+    """Do what ``decode`` does.
+
+    Raises:
+        Unready: The database of an instance among them cannot be reached.
+    """
+    try:
+        return decode(args, kwargs, **options)
+    except (OperationalError, InterfaceError) as error:
+        if not _is_cut_off():
+            raise
+        raise Unready(unreached(error)) from error
+
+
+def unreached(error: Error) -> Released:
+    """Return the outcome of a job that did not begin, since its slot found no database.
+
+    Waits a little: the next job would find none either, and is better left where it is.
+    """
+    events.log(logger, logging.WARNING, "slot_without_database", error=repr(error))
+    time.sleep(random.uniform(0, SLOT_PAUSE))
+    delay = timedelta(seconds=PAUSE * random.uniform(0.5, 1.5))
+    return Released(f"Its slot found no database: {error!r}", delay)
+
+
+def _is_cut_off() -> bool:
+    """Say whether one of this thread's connections does not work, or cannot be had."""
+    return any(
+        connection.connection is None or not connection.is_usable()
+        for connection in connections.all(initialized_only=True)
+    )
 
 
 def tidy_connections() -> None:
@@ -26,11 +75,27 @@ def tidy_connections() -> None:
             _close_unless_usable(connection)
 
 
-def check_connections() -> None:
-    """Close this thread's connections that died while no job used them."""
+def check_connections(*, thoroughly: bool) -> None:
+    """Close this thread's connections that died while no job used them.
+
+    Args:
+        thoroughly: Whether to ask each server. Otherwise only those are asked whose socket has
+            something to read though nobody has asked anything: mostly that it is closed.
+    """
     for connection in connections.all(initialized_only=True):
-        if connection.connection is not None:
+        if connection.connection is not None and (thoroughly or _is_called(connection)):
             _close_unless_usable(connection)
+
+
+def _is_called(connection: BaseDatabaseWrapper) -> bool:
+    if not hasattr(connection.connection, "fileno"):  # SQLite: there is no other end
+        return False
+    try:
+        with Selector() as selector:
+            selector.register(connection.connection.fileno(), selectors.EVENT_READ)
+            return bool(selector.select(0))
+    except Exception:  # whatever a driver says of a connection that it has lost
+        return True
 
 
 def close_connections() -> None:
@@ -41,11 +106,7 @@ def close_connections() -> None:
 
 def _forget(connection: BaseDatabaseWrapper) -> None:
     """Drop a connection whose job left a transaction open; the server rolls it back."""
-    logger.warning(
-        "transaction_left_open database=%s",
-        connection.alias,
-        extra={"event": "transaction_left_open"},
-    )
+    events.log(logger, logging.WARNING, "transaction_left_open", database=connection.alias)
     _close(connection)
     del connections[connection.alias]
 

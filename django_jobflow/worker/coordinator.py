@@ -11,24 +11,40 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
-from django_jobflow import conf, events, settle, signals
-from django_jobflow.attempts import Ending, Reservation
+from django_jobflow import conf, events, settle
+from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
 from django_jobflow.declare import registry
-from django_jobflow.endings import decide, expired, unknown_job
 from django_jobflow.engines import engine_for
-from django_jobflow.states import JobState
+from django_jobflow.worker.aftermath import Aftermath
 from django_jobflow.worker.agenda import Agenda
+from django_jobflow.worker.attention import Attention
 from django_jobflow.worker.duties import Duties
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.inbox import Inbox
+from django_jobflow.worker.ledger import Ledger
 from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.recycling import Recycling
 from django_jobflow.worker.running import Running
-from django_jobflow.worker.trouble import FIRST_PAUSE, REFUSED, TROUBLE, Trouble, close
+from django_jobflow.worker.stopping import Stop
+from django_jobflow.worker.trouble import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    REFUSED,
+    TROUBLE,
+    Trouble,
+    close,
+)
+from django_jobflow.worker.vitals import Unwatched, Vitals
+from django_jobflow.worker.wakeups import WakeUps
 
 logger = logging.getLogger("django_jobflow.worker")
+
+GATHER = 0.005  # seconds that an end waits for others at most
+HURRY = 0.5  # seconds of pause at most, in trouble, once it is to stop
+BEHIND = 0.005  # seconds after which a drain looks again for what it has not found
+LEAST_REST = 0.002  # seconds of work in the line from which on there is time to wait
 
 
 class Coordinator:
@@ -36,33 +52,43 @@ class Coordinator:
 
     Args:
         options: Those of the process.
+        vitals: What a supervisor sees of it. None means that there is none.
     """
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, vitals: Vitals | Unwatched | None = None) -> None:
         self.options = options
+        self.vitals = vitals or Unwatched()
         self.settings = conf.current()
         self.engine = engine_for(options.database)
         self.grace = self.settings.TIMEOUT_GRACE.total_seconds()
         self.inbox = Inbox()
-        self.running = Running(options.threads, options.database, self.inbox)
+        self.running = Running(options.threads, self.engine, self.inbox, self.vitals)
         self.fetch = Fetch(self.engine, options)
-        self.duties = Duties(self.engine, options, self.running, self.fetch)
-        self.agenda = Agenda(self.engine, self.settings.POLL_INTERVAL)
-        self.trouble = Trouble()
-        self.unsettled: list[Execution] = []
+        self.aftermath = Aftermath()
+        self.duties = Duties(
+            self.engine, options, self.running, self.fetch, self.vitals, self.aftermath.add
+        )
+        self.recycling = Recycling(options)
+        self.agenda = Agenda(
+            self.engine, self.settings.POLL_INTERVAL, options.queues, drains=options.drain
+        )
+        self.attention = Attention(self.engine)
+        self.wakeups = WakeUps(
+            self.engine, options, self.fetch, self.agenda, self.inbox, self.attention.hear
+        )
+        # All who live have renewed their leases a heartbeat after the end of any trouble.
+        self.trouble = Trouble(min(self.settings.heartbeat.total_seconds() / 2, LONGEST_PAUSE))
+        self.ledger = Ledger(self.engine, self.aftermath.add, self.attention)
+        self.stop = Stop(self.settings.SHUTDOWN_TIMEOUT)
         self.executed = 0
-        self.stop_at: float | None = None
-        self.stop_at_once = False
         self.drained = False
+        self.has_signed_off = False
 
     # From outside
 
-    def request_stop(self) -> None:
+    def request_stop(self, *, at_once: bool = False) -> None:
         """Take no new work; called again, stop at once. Safe in a signal handler."""
-        if self.stop_at is None:
-            self.stop_at = time.monotonic() + self.settings.SHUTDOWN_TIMEOUT.total_seconds()
-        else:
-            self.stop_at_once = True
+        self.stop.request(at_once=at_once)
         self.inbox.wake()
 
     def run(self) -> None:
@@ -70,7 +96,7 @@ class Coordinator:
         try:
             self._survive(self.duties.register)
             self._log(logging.INFO, "worker_started", threads=self.options.threads)
-            while not self._is_done():
+            while not self._has_left():
                 self._survive(self._round)
         finally:
             self._finish()
@@ -78,175 +104,188 @@ class Coordinator:
     # The loop
 
     def _round(self) -> None:
+        if not self.stop:
+            self._recycle()
         self._collect()
-        self.duties.do()
-        worked = self._cycle()
-        if not worked and not self._is_done():
+        self.wakeups.follow()
+        if (rest := self._rest()) > 0:
+            self.inbox.rest(rest)
+            return
+        worked = self._cycle()  # first of all: a job may have waited for this
+        self.duties.do(self.agenda.glance)
+        if not self.stop and self.agenda.glance_is_due(looks=self._wanted() > 0):
+            self._look_around()
+        if not worked and not self._is_done() and not self.trouble.lasts:
             self._wait()
+
+    def _rest(self) -> float:
+        """Return for how many seconds to let more ends come together, while the slots work.
+
+        A cycle for each end would take from the bodies what it costs in CPU and commits.
+        """
+        if self.stop or not self.ledger.can_wait:
+            return 0.0
+        supply = self.running.supply
+        if supply < LEAST_REST or len(self.ledger) >= self.running.capacity / 2:
+            return 0.0
+        return max(min(supply / 2, GATHER - self.ledger.age), 0.0)
 
     def _survive(self, action: Callable[[], object]) -> None:
         """Call *action*; after any trouble with the database, pause and reconnect."""
         try:
+            if self.trouble.lasts:
+                self._give_back_unknown()  # first, so that the action finds it
             action()
             if self.trouble.end():
-                self._give_back_unknown()
+                self.duties.hold_off()
                 self._log(logging.INFO, "database_back")
         except REFUSED as error:
-            self._settle_one_by_one(error)
+            self._log(logging.ERROR, "cycle_refused", error=repr(error))
+            self.ledger.settle_one_by_one()
+            self.inbox.sleep(FIRST_PAUSE)
         except TROUBLE as error:
-            self._log(logging.ERROR, "database_trouble", error=repr(error))
-            close(self.options.database)
+            self._lose_connection(error)
             self.running.slots.distrust_connections()
-            if self._is_stopping() and self.trouble.is_long:
+            if self._gives_up() and self._has_work():
                 raise
-            self.inbox.sleep(self.trouble.begin())
+            self.duties.hold_off()
+            pause = self.trouble.begin()
+            self._pause(min(pause, HURRY) if self.stop else pause)
 
-    def _settle_one_by_one(self, error: Exception) -> None:
-        """Write each end alone, and drop the one that the database refuses.
+    def _lose_connection(self, error: Exception) -> None:
+        self._log(logging.ERROR, "database_trouble", error=repr(error))
+        self.wakeups.lose_connection()
+        close(self.options.database)
 
-        Its row is freed with its lease; the others must not wait behind it for ever.
-        """
-        self._log(logging.ERROR, "cycle_refused", error=repr(error))
-        for execution in self.unsettled.copy():
-            self.unsettled.remove(execution)
-            if execution.settled or execution.lost or execution.outcome is None:
-                continue
-            ending = decide(execution.reservation, execution.outcome)
-            try:
-                written = settle.settle(self.engine, [ending])
-            except REFUSED as refusal:
-                settle.lost(execution.reservation, f"{ending.event}: {refusal!r}")
-            else:
-                settle.report([ending], written, {execution.id: execution.seconds})
-        self.inbox.sleep(FIRST_PAUSE)
+    def _pause(self, seconds: float) -> None:
+        """Wait, whatever ends meanwhile; only a request to stop is heard at once."""
+        deadline, stop_due_at = time.monotonic() + seconds, self.stop.due_at
+        while (left := deadline - time.monotonic()) > 0 and self.stop.due_at == stop_due_at:
+            self.inbox.rest(left)
+
+    def _gives_up(self) -> bool:
+        """Say whether to leave the table as it is, since the time is over that a stop may take."""
+        return self.stop.is_due and self.trouble.is_long
 
     def _give_back_unknown(self) -> None:
         """Release what a cut-off commit may have started without our knowing."""
-        known = self.running.executions.keys() | {each.id for each in self.unsettled}
+        known = self.running.reservations() + self.ledger.reservations()
+        self.ledger.forget_refused()
         self.engine.release_unknown(self.options.name, known)
+
+    def _recycle(self) -> None:
+        """Make room for another process, if this one has had its time."""
+        if reason := self.recycling.reason():
+            self._leave(reason)
+        elif self._is_spent() and not self.options.drain:
+            self.vitals.leave()
+
+    def _leave(self, reason: str, *, patiently: bool = True) -> None:
+        """Take no new work, and end once what runs has ended; another takes the place."""
+        if not self.stop:
+            self._log(logging.INFO, "worker_leaving", reason=reason)
+            self.vitals.leave()
+        self.stop.leave(patiently=patiently)
 
     def _collect(self) -> None:
         """Take in what has ended, and end what waits too long, is stuck, or has to stop."""
-        ended: list[Execution] = self.inbox.take_all()
-        stopping = self._is_stopping()
-        ended += self.running.take_back(all_of_them=stopping)
-        ended += self.running.stuck(self.grace)
-        if stopping and (self.stop_at_once or time.monotonic() >= (self.stop_at or 0)):
-            ended += self.running.abandon_all("The worker stopped.")
+        self._take_in(self.inbox.take_all())
+        unstarted = self.running.take_back(all_of_them=bool(self.stop))
+        self.executed -= len(unstarted)
+        self._take_in(unstarted)
+        if overdue := self.running.overdue(self.grace):
+            self._end_overdue(overdue)
+        if self.stop.is_due:
+            self._take_in(self.running.abandon_all("The worker stopped."))
+
+    def _take_in(self, ended: list[Execution]) -> None:
         for execution in ended:
             self.running.forget(execution)
-        self.unsettled += ended
+            self.fetch.note_end(execution.reservation.queue)
+        self.ledger.add(ended)
+
+    def _end_overdue(self, overdue: list[Execution]) -> None:
+        """End bodies that do not react to their time limit.
+
+        Only the end of the process ends such a body, and until then it must not run beside its
+        next attempt. So this process leaves, where another takes its place: what else runs is
+        given the time of a stop, and the stuck ones are settled last.
+        """
+        if self.vitals.is_watched:
+            self._leave("a job does not stop", patiently=False)
+        others = len(self.running) - len(overdue)
+        if not self.vitals.is_watched or not others or self.stop.is_due:
+            self._take_in(self.running.give_up(overdue))
 
     def _cycle(self) -> bool:
         """Settle, reserve and start in one transaction; say whether there was work."""
         wanted = self._wanted()
-        looks = wanted > 0 and (bool(self.unsettled) or self.agenda.look_is_due())
-        if not self._is_stopping() and self.agenda.activation_is_due():
-            self.agenda.activate()
-            looks = wanted > 0
-        if not self.unsettled and not looks:
+        if not self.stop and self.agenda.activate_due() > wanted:
+            self.engine.wake()  # there is some for other workers
+        looks = wanted > 0 and (bool(self.ledger) or self.agenda.news)
+        if looks and self.fetch.is_outdated:
+            self._look_around()
+            looks = bool(self.ledger) or self.agenda.news
+        if not self.ledger and not looks:
+            self._tell_of_freed(Exchange())
             return False
-        endings = [
-            decide(each.reservation, each.outcome)
-            for each in self.unsettled
-            if each.outcome is not None
-        ]
-        refused: list[Ending] = []
-        started: list[Reservation] = []
-        with self.engine.transaction():
-            written = self._settle(endings)
-            reserved = self.fetch.reserve(wanted, self.running.by_queue) if looks else []
-            if reserved:
-                refused = self._refusals(reserved)
-                written |= settle.settle(self.engine, refused) if refused else set()
-                started = self._start(reserved, refused)
-        self._after_commit(endings + refused, written, reserved, started)
         if looks:
-            self._plan(len(reserved), wanted)
-        return bool(endings or reserved)
+            self.agenda.begin_look()
+        endings = self.ledger.endings()
+        demands = self.fetch.demands(wanted, self.running.by_queue) if looks else []
+        exchange = self._exchange(endings, demands, wanted)
+        self.vitals.contact()
+        self._after_commit(endings, exchange)
+        found = len(exchange.started) + len(exchange.held) + len(exchange.lost)
+        if looks:
+            self._plan(found)
+            self._look_again(demands, exchange)
+        self._tell_of_freed(exchange)
+        return bool(endings or found)
 
-    def _settle(self, endings: list[Ending]) -> set[int]:
-        done = {each.id for each in self.unsettled if each.settled}
-        lost = {each.id for each in self.unsettled if each.lost}
-        open_ends = [each for each in endings if each.reservation.id not in done | lost]
-        return done | (settle.settle(self.engine, open_ends) if open_ends else set())
+    def _exchange(self, endings: list[Ending], demands: list[Demand], wanted: int) -> Exchange:
+        if not endings and not demands:  # all that waits is paused, or over its limit
+            return Exchange()
+        return self.engine.exchange(endings, demands, wanted)
 
-    def _refusals(self, reserved: list[Reservation]) -> list[Ending]:
-        """Return the ends of what cannot be executed here."""
-        unknown = [each for each in reserved if registry.find(each.name) is None]
-        limited = [each for each in reserved if each.expires_at is not None]
-        if not unknown and not limited:
-            return []
-        now = self.engine.now()
-        refused = [unknown_job(each, now) for each in unknown]
-        late = [each for each in limited if each.expires_at is not None and each.expires_at <= now]
-        return refused + [expired(each) for each in late if each not in unknown]
+    def _look_again(self, demands: list[Demand], exchange: Exchange) -> None:
+        """Put the looks on the agenda that follow from what this one has passed over."""
+        if self.fetch.took(demands, exchange):
+            self.agenda.news = True
+        for pause in (exchange.passed_over, self.fetch.opens_in()):
+            if pause is not None:
+                self.agenda.look_again(pause)
 
-    def _start(self, reserved: list[Reservation], refused: list[Ending]) -> list[Reservation]:
-        refused_ids = {ending.reservation.id for ending in refused}
-        return self.engine.start(
-            [each for each in reserved if each.id not in refused_ids],
-            lease=self.settings.LEASE,
-        )
+    def _tell_of_freed(self, exchange: Exchange) -> None:
+        """Tell others of places that this worker has freed under a limit, and has not taken."""
+        if queues := self.fetch.freed(exchange):
+            self.engine.wake(queues)
 
-    def _after_commit(
-        self,
-        endings: list[Ending],
-        written: set[int],
-        reserved: list[Reservation],
-        started: list[Reservation],
-    ) -> None:
-        seconds = {each.id: each.seconds for each in self.unsettled}
-        self.unsettled = []
-        self.running.hand_over(self._executions(started))
-        settle.report(endings, written, seconds)
+    def _after_commit(self, endings: list[Ending], exchange: Exchange) -> None:
+        self.running.hand_over(self._executions(exchange.started))
+        self.ledger.close(endings, exchange)
         for ending in endings:
             if ending.delay is not None:
                 self.agenda.expect(ending.delay)
-        gone = {each.id for each in reserved} - {each.id for each in started} - written
-        for reservation in reserved:
-            if reservation.id in gone:
-                settle.lost(reservation, "start")
 
     def _executions(self, started: list[Reservation]) -> list[Execution]:
-        executions = []
-        for reservation in started:
-            job = registry.get(reservation.name)
-            executions.append(Execution(reservation, job))
-            events.log(
-                logger,
-                logging.DEBUG,
-                "job_started",
-                job_id=reservation.id,
-                job_name=reservation.name,
-                queue=reservation.queue,
-                attempt=reservation.attempt,
-            )
-            signals.announce(
-                signals.job_started,
-                job,
-                partial(settle.record_of, reservation, JobState.IN_PROGRESS),
-            )
-        self.executed += len(executions)
-        return executions
+        self.executed += len(started)
+        settle.report_starts(started)
+        return [Execution(each, registry.get(each.name)) for each in started]
 
     # When to do what
 
     def _wanted(self) -> int:
-        if self._is_stopping():
+        if self.stop:
             return 0
         room = self.running.room
         if self.options.max_jobs is not None:
             room = min(room, self.options.max_jobs - self.executed)
         return max(room, 0)
 
-    def _plan(self, found: int, wanted: int) -> None:
+    def _plan(self, found: int) -> None:
         """Plan the next look by what this one has found."""
         self.agenda.looked(found)
-        if found >= wanted:
-            return
-        if not found:
-            self.agenda.learn_next_due()
         if self.options.drain and not found and not self.running.executions:
             self.drained = self._nothing_left()
 
@@ -254,34 +293,79 @@ class Coordinator:
         """Look behind the keys and the clock once more before a drain ends."""
         self.engine.promote_waiting()
         self.engine.activate_scheduled(self.engine.records, None)
-        return not any(self.fetch.serves(queue) for queue in self.engine.waiting_queues())
+        if not self.fetch.has_work():
+            return True
+        if self.fetch.is_plain:  # it may be in a partition that has just come up
+            self.agenda.look_again(BEHIND)
+        return False
+
+    def _look_around(self) -> None:
+        """Glance at the table; a heartbeat that is due soon goes along, for one commit."""
+        if self.running.executions or not self.duties.beats_within(self.settings.POLL_INTERVAL):
+            self.agenda.look_around()
+        else:
+            with self.engine.transaction():
+                self.duties.beat()
+                self.agenda.look_around()
+        self.fetch.learn(self.agenda.glance)
+        self.vitals.contact()
 
     def _wait(self) -> None:
+        self.wakeups.take()  # what came along with the last statement
         events = [self.duties.next_at(), self.running.next_event(self.grace)]
-        if self.stop_at is not None:
-            events.append(self.stop_at)
+        events += [self.recycling.next_at(), self.stop.due_at]
         self.agenda.sleep(self.inbox, min(events), looks=self._wanted() > 0)
+        self.wakeups.take()
 
-    def _is_stopping(self) -> bool:
-        return self.stop_at is not None
+    def _has_work(self) -> bool:
+        return bool(self.running.executions) or bool(self.ledger) or bool(self.inbox)
 
     def _is_done(self) -> bool:
-        if self.running.executions or self.unsettled or self.inbox:
+        if self._has_work() or (self.trouble.lasts and not self._gives_up()):
             return False
-        spent = self.options.max_jobs is not None and self.executed >= self.options.max_jobs
-        return self._is_stopping() or self.drained or spent
+        return bool(self.stop) or self.drained or self._is_spent()
+
+    def _is_spent(self) -> bool:
+        return self.options.max_jobs is not None and self.executed >= self.options.max_jobs
 
     # The end
 
+    def _has_left(self) -> bool:
+        """Say whether all is done, and written, or past saving."""
+        if self._is_done() and not self._gives_up():
+            self._survive(self._sign_off)
+        return self._is_done()
+
+    def _sign_off(self) -> None:
+        """Leave nothing of this worker in the database."""
+        self.engine.give_back(self.options.name)
+        self.engine.remove_worker(self.options.name)
+        if not self.options.drain:
+            self.engine.wake()  # what this one has given back is for the others
+        self.wakeups.stop()
+        self.engine.end_session()
+        self.has_signed_off = True
+
     def _finish(self) -> None:
         self.running.stop()
-        try:
-            self.engine.give_back(self.options.name)
-            self.engine.remove_worker(self.options.name)
-        except TROUBLE as error:
-            self._log(logging.ERROR, "database_trouble", error=repr(error))
+        while not self._take_leave():
+            pause = self.trouble.begin()
+            if self.trouble.is_long:
+                break  # what is left in the table is for the others to give back
+            self._pause(min(pause, HURRY))
+        self.aftermath.stop()
         self._log(logging.INFO, "worker_stopped", executed=self.executed)
         self.inbox.close()
+
+    def _take_leave(self) -> bool:
+        """Give back what is left, and remove this process's row; say whether that was done."""
+        try:
+            if not self.has_signed_off:
+                self._sign_off()
+        except TROUBLE as error:
+            self._lose_connection(error)
+            return False
+        return True
 
     def _log(self, level: int, event: str, **fields: object) -> None:
         events.log(logger, level, event, worker=self.options.name, **fields)

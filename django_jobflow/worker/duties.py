@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 
-from django_jobflow import conf, events, maintain
+from django_jobflow import conf, events, hooks, maintain
+from django_jobflow.declare import registry
 from django_jobflow.engines import Engine
+from django_jobflow.engines.waking import Glance
 from django_jobflow.worker.clockwork import Timer
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.running import Running
+from django_jobflow.worker.vitals import Unwatched, Vitals
 
 logger = logging.getLogger("django_jobflow.worker")
 
@@ -25,33 +29,51 @@ class Duties:
         options: Those of the process.
         running: What it runs.
         fetch: Which queues it serves.
+        vitals: Told that the database has answered.
+        run_hook: Calls the hooks of rescued jobs.
     """
 
     def __init__(
-        self, engine: Engine, options: WorkerOptions, running: Running, fetch: Fetch
+        self,
+        engine: Engine,
+        options: WorkerOptions,
+        running: Running,
+        fetch: Fetch,
+        vitals: Vitals | Unwatched,
+        run_hook: hooks.Run = hooks.run,
     ) -> None:
         settings = conf.current()
         self.engine = engine
         self.options = options
         self.running = running
         self.fetch = fetch
+        self.vitals = vitals
+        self.run_hook = run_hook
         self.lease = settings.LEASE
+        self.heartbeat_interval = settings.heartbeat
+        # What kept this worker from renewing its leases for so long may have kept all of them.
+        self.longest_silence = max(self.lease / 2, settings.heartbeat * 1.5).total_seconds()
         self.heartbeat = Timer(settings.heartbeat)
         self.requests = Timer(settings.POLL_INTERVAL)
         self.sweep = Timer(settings.SWEEP_INTERVAL, jitter=0.2)
         self.prune = Timer(PRUNE_INTERVAL, jitter=0.2)
+        self._beat_at = time.monotonic()
         self._unserved: set[str] = set()
+        self._renewed_at = time.monotonic()
 
-    def do(self) -> None:
-        """Do what is due; costs no statement when nothing is."""
+    def do(self, glance: Glance | None = None) -> None:
+        """Do what is due; costs no statement when nothing is.
+
+        Args:
+            glance: What the table has shown: a sweep without work is left out.
+        """
         if self.heartbeat.is_due() or self.running.reports.beat_wanted:
-            self._beat()
+            self.beat()
         if self.running.executions and self.requests.is_due():
             self._look_for_cancel_requests()
         self._write_progress()
         if self.sweep.is_due():
-            maintain.rescue(self.engine)
-            self._warn_of_unserved_queues()
+            self._sweep(glance)
         if self.prune.is_due():
             maintain.prune(self.engine)
             self.engine.prune_workers(self.lease * 10)
@@ -63,23 +85,54 @@ class Duties:
             timers.append(self.requests)
         return min(timer.due_at for timer in timers)
 
-    def _beat(self) -> None:
+    def beats_within(self, duration: timedelta) -> bool:
+        """Say whether a heartbeat is due within *duration*."""
+        return self.heartbeat.due_at <= time.monotonic() + duration.total_seconds()
+
+    def hold_off(self) -> None:
+        """Rescue nobody for a heartbeat: all others had the same trouble, and live."""
+        self.sweep.hold_off(self.heartbeat_interval)
+
+    def beat(self) -> None:
         """Renew the lease of all that this process holds, and its own row."""
+        self._beat()
+        now = time.monotonic()
+        if now - self._beat_at > self.longest_silence:
+            self.hold_off()
+        self._beat_at = now
+
+    def _beat(self) -> None:
+        self.heartbeat.rewind()
         self.running.reports.beat_wanted = False
-        ids = self.running.ids()
-        held = self.engine.extend(ids, worker=self.options.name, lease=self.lease)
-        for job_id in ids:
-            if job_id not in held and job_id in self.running.executions:
+        reservations = self.running.reservations()
+        held = {each.id for each in self.engine.extend(reservations, lease=self.lease)}
+        self._note_renewal(bool(reservations))
+        for reservation in reservations:
+            if reservation.id not in held:
                 events.log(
                     logger,
                     logging.WARNING,
                     "lease_lost",
-                    job_id=job_id,
-                    job_name=self.running.executions[job_id].reservation.name,
+                    job_id=reservation.id,
+                    job_name=reservation.name,
                     worker=self.options.name,
                 )
         if not self.engine.beat(self.options.name):
             self.register()
+        self.vitals.contact()
+
+    def _note_renewal(self, holds: bool) -> None:
+        """Say so if the leases had lapsed: what is left of them is renewed, the rest is lost."""
+        former, self._renewed_at = self._renewed_at, time.monotonic()
+        late = self._renewed_at - former
+        if holds and late > self.lease.total_seconds():
+            events.log(
+                logger,
+                logging.WARNING,
+                "heartbeat_late",
+                worker=self.options.name,
+                seconds=round(late, 3),
+            )
 
     def register(self) -> None:
         """Write the row of this process."""
@@ -91,16 +144,22 @@ class Duties:
             pid=int(pid),
             queues=self.options.queues or (),
             threads=self.options.threads,
+            names=registry.names(),
+            partitions=self.options.partitions or (),
         )
 
+    def _sweep(self, glance: Glance | None) -> None:
+        if glance is None or glance.sweeps:
+            maintain.rescue(self.engine, self.run_hook)
+        if glance is None or glance.elsewhere:
+            self._warn_of_unserved_queues()
+
     def _look_for_cancel_requests(self) -> None:
-        ids = self.running.ids()
-        self.running.cancel(self.engine.cancel_requests(ids, worker=self.options.name))
+        self.running.cancel(self.engine.cancel_requests(self.running.reservations()))
 
     def _write_progress(self) -> None:
-        for job_id, (percent, message) in self.running.reports.take_progress().items():
-            execution = self.running.executions.get(job_id)
-            if execution is not None:
+        for execution, (percent, message) in self.running.reports.take_progress().items():
+            if self.running.executions.get(execution.id) is execution:
                 self.engine.write_progress(execution.reservation, percent, message)
 
     def _warn_of_unserved_queues(self) -> None:

@@ -15,6 +15,8 @@ from django_jobflow.declare.context import JobContext
 from django_jobflow.declare.job import Job
 from django_jobflow.outcomes import Outcome
 
+GROUPED = "grouped"
+
 
 @dataclass(slots=True, eq=False)
 class Execution:
@@ -26,13 +28,16 @@ class Execution:
         handed: When it was handed over.
         begun: When a slot took it up; None while it waits for one.
         deadline: When its time limit strikes. None means no limit, or not begun.
+        warns_at: When the body is warned of that. None means never, or not again.
         ended: When its body ended.
         outcome: How its body ended.
         settled: Whether the end is written already, by the job's own transaction.
-        lost: Whether that transaction found the record held by another, and was undone.
+        lost: Whether the record is known to be held by another: that transaction found it so and
+            was undone, or it has come back to this process.
         cancelled: Whether somebody asked to cancel it.
         abandoned: Whether it was settled although its body still runs.
         task: The asyncio task of an async body, once it runs.
+        instance: What performs, once it does.
     """
 
     reservation: Reservation
@@ -40,6 +45,7 @@ class Execution:
     handed: float = field(default_factory=time.monotonic)
     begun: float | None = None
     deadline: float | None = None
+    warns_at: float | None = None
     ended: float | None = None
     outcome: Outcome | None = None
     settled: bool = False
@@ -47,15 +53,31 @@ class Execution:
     cancelled: bool = False
     abandoned: bool = False
     task: asyncio.Task[Any] | None = None
+    instance: Job | None = None
 
     @property
     def id(self) -> int:
         return self.reservation.id
 
     @property
+    def shares_commit(self) -> bool:
+        """Whether it may run in one transaction with others.
+
+        One that is to be told of its end cannot: that is known only when all are committed.
+        """
+        grouped = self.job.definition().transactional == GROUPED
+        return grouped and "after_run" not in self.job._hooks
+
+    @property
     def seconds(self) -> float:
         """How long the body ran."""
         return 0.0 if self.begun is None else (self.ended or time.monotonic()) - self.begun
+
+    @property
+    def strikes_at(self) -> float:
+        """When the body is to be warned or stopped next."""
+        moments = (self.warns_at, self.deadline)
+        return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     def begin(self, reporter: Any) -> JobContext:
         """Note that a slot takes it up now, and return what the body is told."""
@@ -64,6 +86,9 @@ class Execution:
         timeout: timedelta | None = reservation.timeout
         if timeout is not None:
             self.deadline = self.begun + timeout.total_seconds()
+        soft = self.job.definition().soft_timeout
+        if soft is not None:
+            self.warns_at = self.begun + soft.total_seconds()
         return JobContext(
             job_id=reservation.id,
             name=reservation.name,
@@ -74,6 +99,10 @@ class Execution:
             meta=reservation.meta,
             reporter=reporter,
         )
+
+    def attend(self, instance: Job) -> None:
+        """Take in what is about to perform."""
+        self.instance = instance
 
     def note_commit(self) -> None:
         """Note that the job's own transaction, with its end in it, is committed."""

@@ -4,32 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
+from django_jobflow import hooks
 from django_jobflow.arguments import TAG, decode
-from django_jobflow.exceptions import CancelInterrupt
+from django_jobflow.declare.context import JobContext
+from django_jobflow.declare.job import Job
+from django_jobflow.exceptions import CancelInterrupt, SoftTimeout
 from django_jobflow.execute import aexecute, interrupted, outcome_of, timed_out
 from django_jobflow.outcomes import Outcome, Released
-from django_jobflow.worker.connections import close_connections
+from django_jobflow.worker.connections import close_connections, read_arguments
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.reports import Reports
+from django_jobflow.worker.softly import warned
+from django_jobflow.worker.vitals import NoTrace, Trace, Unwatched, Vitals
 
 
 class Lane:
-    """One event loop, started with the first async job."""
+    """One event loop, started with the first async job.
 
-    def __init__(self, reporter: Any, finished: Callable[[Execution], None]) -> None:
-        self.reporter = reporter
+    Args:
+        limit: How many bodies run at a time; the others wait in ``line``.
+        reports: What the bodies report to.
+        vitals: What a supervisor sees of the bodies.
+        finished: Called with each execution that has ended.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        reports: Reports,
+        vitals: Vitals | Unwatched,
+        finished: Callable[[Execution], None],
+    ) -> None:
+        self.limit = limit
+        self.reports = reports
+        self.vitals = vitals
+        self._traces: list[Trace | NoTrace] = []
         self.finished = finished
+        self.line: deque[Execution] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Execution] = {}
 
     def hand_over(self, execution: Execution) -> None:
-        """Execute it, beside all others on the loop."""
-        self._started_loop().call_soon_threadsafe(self._begin, execution)
+        """Execute it on the loop, as soon as there is room."""
+        self.line.append(execution)
+        self._started_loop().call_soon_threadsafe(self._fill)
+
+    def take_back(self) -> list[Execution]:
+        """Return what waits for room; it will not be executed."""
+        waiting: list[Execution] = []
+        with suppress(IndexError):
+            while True:
+                waiting.append(self.line.popleft())
+        return waiting
 
     def cancel(self, execution: Execution) -> None:
         """Cancel the task of *execution*, if it runs."""
@@ -62,34 +96,68 @@ class Lane:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
+    def _fill(self) -> None:
+        with suppress(IndexError):
+            while self._active() < self.limit:
+                self._begin(self.line.popleft())
+
     def _begin(self, execution: Execution) -> None:
         assert self._loop is not None
         task = self._loop.create_task(self._perform(execution))
         execution.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = execution
+        task.add_done_callback(self._end)
+
+    def _active(self) -> int:
+        """Return how many bodies run, but for those that were given up."""
+        return sum(not execution.abandoned for execution in self._tasks.values())
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._fill()
 
     async def _perform(self, execution: Execution) -> None:
-        execution.end(await self._outcome(execution))
+        trace = self._traces.pop() if self._traces else self.vitals.trace()
+        outcome = await self._outcome(execution, trace)
+        trace.end()
+        if execution.instance is not None and "after_run" in execution.instance._hooks:
+            await self._call_after_run(execution.instance, outcome)
+        if not execution.abandoned:
+            execution.end(outcome)
+        self._traces.append(trace)
         execution.task = None
         if not execution.abandoned:
             self.finished(execution)
 
-    async def _outcome(self, execution: Execution) -> Outcome:
-        context = execution.begin(self.reporter)
+    async def _call_after_run(self, instance: Job, outcome: Outcome) -> None:
+        with suppress(asyncio.CancelledError):  # it comes too late to change the outcome
+            async with ThreadSensitiveContext() as threads:
+                await hooks.acall(instance, "after_run", outcome)
+                if threads in SyncToAsync.context_to_thread_executor:  # it has used one
+                    await sync_to_async(close_connections)()
+
+    def _body(self, execution: Execution, context: JobContext) -> Coroutine[Any, Any, Outcome]:
+        body = aexecute(execution.job, execution.reservation, context, _decoding, execution.attend)
+        soft = execution.job.definition().soft_timeout
+        if soft is None:
+            return body
+        return warned(body, soft.total_seconds(), SoftTimeout())
+
+    async def _outcome(self, execution: Execution, trace: Trace | NoTrace) -> Outcome:
+        context = execution.begin(self.reports.of(execution))
+        trace.begin(execution)
         limit = execution.reservation.timeout
         seconds = limit.total_seconds() if limit is not None else None
         timeout = asyncio.timeout(seconds)
         try:
             # Threads, and so connections, of their own: on a shared one, a job's transaction
             # would take in the statements of all others.
-            async with timeout, ThreadSensitiveContext():
+            async with timeout, ThreadSensitiveContext() as threads:
                 try:
-                    outcome = await aexecute(
-                        execution.job, execution.reservation, context, _decoding
-                    )
+                    outcome = await self._body(execution, context)
                 finally:
-                    await asyncio.shield(sync_to_async(close_connections)())
+                    if threads in SyncToAsync.context_to_thread_executor:  # it has used one
+                        await asyncio.shield(sync_to_async(close_connections)())
         except TimeoutError as error:
             return timed_out(execution.reservation, error)
         except asyncio.CancelledError:
@@ -105,10 +173,10 @@ def _cancelled(execution: Execution) -> Outcome:
     return Released("The worker stopped.")
 
 
-async def _decoding(args: Any, kwargs: Any, *, name: str) -> Any:
+async def _decoding(args: Any, kwargs: Any, **options: Any) -> Any:
     if _names_a_row(args) or _names_a_row(kwargs):
-        return await sync_to_async(decode)(args, kwargs, name=name)
-    return decode(args, kwargs, name=name)
+        return await sync_to_async(read_arguments)(args, kwargs, **options)
+    return decode(args, kwargs, **options)
 
 
 def _names_a_row(stored: Any) -> bool:

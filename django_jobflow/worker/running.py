@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
+from django_jobflow.attempts import Reservation
+from django_jobflow.engines import Engine
 from django_jobflow.exceptions import CancelInterrupt
 from django_jobflow.execute import timed_out
 from django_jobflow.outcomes import Outcome, Released
@@ -15,6 +17,7 @@ from django_jobflow.worker.lane import Lane
 from django_jobflow.worker.pace import Pace
 from django_jobflow.worker.reports import Reports
 from django_jobflow.worker.slots import Slots
+from django_jobflow.worker.vitals import Unwatched, Vitals
 
 WAIT_LIMIT = 0.1  # seconds that a started job may wait for a slot before it is given back
 
@@ -24,18 +27,22 @@ class Running:
 
     Args:
         threads: Slots; also the number of async bodies at a time.
-        database: Alias in which transactional jobs are settled.
+        engine: The database in which transactional jobs are settled.
         inbox: Where executions come back when they have ended.
+        vitals: What a supervisor sees of them.
     """
 
-    def __init__(self, threads: int, database: str, inbox: Inbox) -> None:
+    def __init__(
+        self, threads: int, engine: Engine, inbox: Inbox, vitals: Vitals | Unwatched
+    ) -> None:
         self.threads = threads
         self.pace = Pace(threads)
         self.executions: dict[int, Execution] = {}
+        self.superseded: set[Execution] = set()
         self.by_queue: Counter[str] = Counter()
-        self.reports = Reports(self.executions.get, inbox.wake)
-        self.slots = Slots(threads, database, self.reports, inbox.put)
-        self.lane = Lane(self.reports, inbox.put)
+        self.reports = Reports(inbox.wake)
+        self.slots = Slots(threads, engine, self.reports, vitals, inbox.put)
+        self.lane = Lane(threads, self.reports, vitals, inbox.put)
 
     def __len__(self) -> int:
         return len(self.executions)
@@ -43,76 +50,117 @@ class Running:
     @property
     def room(self) -> int:
         """How many jobs can be started now."""
-        return max(self.threads + self.pace.ahead - len(self.executions), 0)
+        return max(self.capacity - len(self.executions) - len(self.superseded), 0)
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may be started and not ended at a time."""
+        return self.threads + self.pace.ahead
+
+    @property
+    def supply(self) -> float:
+        """For how many seconds what waits for a slot keeps the slots busy, as far as known."""
+        waiting = self.slots.line.qsize() + len(self.lane.line)
+        return waiting * self.pace.seconds / self.pace.abreast
 
     def hand_over(self, executions: Iterable[Execution]) -> None:
         """Let the slots and the loop execute them."""
         for execution in executions:
-            self.executions[execution.id] = execution
-            self.by_queue[execution.reservation.queue] += 1
+            self.add(execution)
             if execution.job._is_async:
                 self.lane.hand_over(execution)
             else:
                 self.slots.hand_over(execution)
 
+    def add(self, execution: Execution) -> None:
+        """Count an execution in; an older one of the same record has lost its reservation."""
+        if former := self.executions.get(execution.id):
+            former.lost = True
+            self.superseded.add(former)  # until it ends it has its slot
+            self.by_queue[former.reservation.queue] -= 1
+        self.executions[execution.id] = execution
+        self.by_queue[execution.reservation.queue] += 1
+
     def forget(self, execution: Execution) -> None:
         """Let go of an execution that has ended."""
-        # A record whose lease was lost may have come back as another execution.
+        self.superseded.discard(execution)
         if self.executions.get(execution.id) is execution:
             del self.executions[execution.id]
             self.by_queue[execution.reservation.queue] -= 1
         if execution.begun is not None:
-            self.pace.note(execution.seconds)
+            self.pace.note(execution.seconds, in_turn=execution.shares_commit)
 
-    def ids(self) -> list[int]:
-        return sorted(self.executions)
+    def reservations(self) -> list[Reservation]:
+        """Return what the executions hold their records by."""
+        return [each.reservation for each in self.executions.values()]
 
     def take_back(self, *, all_of_them: bool = False) -> list[Execution]:
         """End, as released, what has waited for a slot too long or, on request, at all."""
         if not all_of_them and not self._waits_too_long():
             return []
-        waiting = self.slots.take_back()
+        waiting = self.slots.take_back() + self.lane.take_back()
         for execution in waiting:
             execution.end(Released("No slot took it up in time."))
         return waiting
 
     def _waits_too_long(self) -> bool:
         limit = time.monotonic() - WAIT_LIMIT
-        return not self.slots.line.empty() and any(
+        return self._has_waiting() and any(
             execution.begun is None and execution.handed <= limit
             for execution in self.executions.values()
         )
 
-    def stuck(self, grace: float) -> list[Execution]:
-        """Give up those that do not react to their time limit; they end as timed out."""
+    def _has_waiting(self) -> bool:
+        return bool(self.lane.line) or not self.slots.line.empty()
+
+    def overdue(self, grace: float) -> list[Execution]:
+        """Return those that have not reacted to their time limit for so many seconds."""
         limit = time.monotonic() - grace
         return [
-            self.abandon(execution, timed_out(execution.reservation))
-            for execution in list(self.executions.values())
+            execution
+            for execution in self.executions.values()
             if execution.deadline is not None
             and execution.deadline <= limit
             and execution.ended is None
         ]
 
-    def abandon(self, execution: Execution, outcome: Outcome) -> Execution:
-        """Settle an execution without waiting for its body, which runs on to no effect."""
+    def give_up(self, overdue: Iterable[Execution]) -> list[Execution]:
+        """Settle as timed out those that are stuck; return all that ends by it."""
+        return [
+            ended
+            for execution in overdue
+            if execution.ended is None  # not undone with another by now
+            for ended in self.abandon(execution, timed_out(execution.reservation))
+        ]
+
+    def abandon(self, execution: Execution, outcome: Outcome) -> list[Execution]:
+        """Settle an execution without waiting for its body, which runs on to no effect.
+
+        Returns:
+            It, and what is undone with it: the others of its transaction are released.
+        """
         execution.abandoned = True
         execution.end(outcome)
         if execution.job._is_async:
             self.lane.cancel(execution)
-        else:
-            self.slots.replace(execution)
-        return execution
+            return [execution]
+        others = self.slots.replace(execution)
+        for other in others:
+            other.abandoned = True
+            if other.settled:
+                continue  # it was run again alone, and is committed
+            other.end(Released("Undone with another job of its transaction."))
+        return [execution, *others]
 
     def abandon_all(self, reason: str) -> list[Execution]:
         """Give up all that still runs: it is released with its attempt."""
         running = [each for each in self.executions.values() if each.ended is None]
-        return [self.abandon(execution, Released(reason)) for execution in running]
+        return [ended for each in running for ended in self.abandon(each, Released(reason))]
 
-    def cancel(self, ids: Collection[int]) -> None:
-        """Stop the bodies of *ids*, since somebody cancelled their records."""
-        for job_id in ids:
-            execution = self.executions.get(job_id)
+    def cancel(self, reservations: Iterable[Reservation]) -> None:
+        """Stop the bodies of *reservations*, since somebody cancelled their records."""
+        for reservation in reservations:
+            execution = self.executions.get(reservation.id)
             if execution is None or execution.cancelled:
                 continue
             execution.cancelled = True
@@ -122,10 +170,18 @@ class Running:
                 self.slots.interrupt(execution, CancelInterrupt)
 
     def next_event(self, grace: float) -> float:
-        """Return when something has to be looked at: a body that may be stuck, or a long wait."""
+        """Return when something has to be looked at: a body that may be stuck, or a long wait.
+
+        Bodies that are overdue already have been looked at, and wait for others to end.
+        """
+        overdue = time.monotonic() - grace
         deadlines = [each.deadline for each in self.executions.values()]
-        moments = [deadline + grace for deadline in deadlines if deadline is not None]
-        if not self.slots.line.empty():
+        moments = [
+            deadline + grace
+            for deadline in deadlines
+            if deadline is not None and deadline > overdue
+        ]
+        if self._has_waiting():
             moments.append(time.monotonic() + WAIT_LIMIT)
         return min(moments, default=float("inf"))
 

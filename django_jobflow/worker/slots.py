@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-from django.db import transaction
-
-from django_jobflow.endings import decide
-from django_jobflow.engines import Engine, engine_for
-from django_jobflow.exceptions import JobInterrupt, ReservationLost
+from django_jobflow import hooks
+from django_jobflow.engines import Engine
+from django_jobflow.exceptions import JobInterrupt
 from django_jobflow.execute import execute, interrupted, outcome_of
-from django_jobflow.outcomes import Outcome, Succeeded
+from django_jobflow.outcomes import Outcome
+from django_jobflow.worker.committing import Committing, Group, Turn
 from django_jobflow.worker.connections import (
     check_connections,
     close_connections,
+    read_arguments,
     tidy_connections,
 )
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.reports import Reports
+from django_jobflow.worker.vitals import Unwatched, Vitals
 from django_jobflow.worker.watch import Guard, Watch
 
-logger = logging.getLogger("django_jobflow.worker")
-
-IDLE_CHECK = 5.0  # seconds without a job after which connections are checked before the next
+LOOK_INTERVAL = 0.01  # seconds, at least, between two looks at whether connections were cut
+IDLE_CHECK = 5.0  # seconds without a job after which servers are asked before the next
 IDLE_CLOSE = 60.0  # seconds without a job after which connections are closed
 
 
@@ -35,23 +34,27 @@ class Slots:
 
     Args:
         threads: How many.
-        database: Alias in which transactional jobs are settled.
-        reporter: What the bodies' contexts report to.
+        engine: The database in which transactional jobs are settled.
+        reports: What the bodies report to.
+        vitals: What a supervisor sees of the bodies.
         finished: Called in the slot's thread with each execution that has ended.
     """
 
     def __init__(
         self,
         threads: int,
-        database: str,
-        reporter: Any,
+        engine: Engine,
+        reports: Reports,
+        vitals: Vitals | Unwatched,
         finished: Callable[[Execution], None],
     ) -> None:
-        self.database = database
-        self.reporter = reporter
+        self.engine = engine
+        self.reports = reports
+        self.vitals = vitals
         self.finished = finished
         self.line: queue.SimpleQueue[Execution | None] = queue.SimpleQueue()
         self.troubles = 0
+        self.group_turn = Turn()
         self._slots: list[_Slot] = []
         self.watch = Watch(lambda: [slot.guard for slot in list(self._slots)])
         self.watch.start()
@@ -74,7 +77,10 @@ class Slots:
                 waiting.append(execution)
 
     def distrust_connections(self) -> None:
-        """Have each slot check its connections before its next job: one was cut."""
+        """Have each slot connect anew for its next job.
+
+        A connection that works may still be of no use: to a server that was the primary.
+        """
         self.troubles += 1
 
     def interrupt(self, execution: Execution, exception: type[JobInterrupt]) -> None:
@@ -83,10 +89,18 @@ class Slots:
             if slot.guard.interrupt(execution, exception):
                 return
 
-    def replace(self, execution: Execution) -> None:
-        """Give up the slot that is stuck in *execution*, and open another in its place."""
-        self._slots = [slot for slot in self._slots if slot.execution is not execution]
-        self._add()
+    def replace(self, execution: Execution) -> list[Execution]:
+        """Give up the slot that is stuck in *execution*, and open another in its place.
+
+        Returns:
+            What else it has run in the same transaction, which will not be committed.
+        """
+        for slot in self._slots:
+            if slot.execution is execution:
+                self._slots.remove(slot)
+                self._add()
+                return slot.give_up()
+        return []  # its body has ended just now
 
     def stop(self, timeout: float) -> None:
         """Let idle slots end; those inside a body are left to the end of the process."""
@@ -109,83 +123,129 @@ class _Slot(threading.Thread):
         super().__init__(name=f"jobflow-slot-{number}", daemon=True)
         self.slots = slots
         self.guard = Guard()
+        self.trace = slots.vitals.trace()
+        self.committing = Committing(slots.engine, self._call_body)
         self.execution: Execution | None = None
+        self.group: Group | None = None
+        self.is_given_up = False
+        self._set_aside: list[Execution | None] = []
         self._troubles = 0
+        self._looked_at = 0.0
 
     def run(self) -> None:
         while (execution := self._next()) is not None:
-            self.execution = execution
-            execution.end(self._perform(execution))
+            if execution.shares_commit:
+                self._run_group(execution)
+            else:
+                self._run_one(execution)
             self.execution = None
             tidy_connections()
-            if execution.abandoned:  # another slot has taken this one's place
+            if self.is_given_up:  # another slot has taken this one's place
                 break
-            self.slots.finished(execution)
         close_connections()
 
+    def _run_one(self, execution: Execution) -> None:
+        self.execution = execution
+        outcome = self._perform(execution)
+        self._call_after_run(execution, outcome)
+        if not execution.abandoned:
+            execution.end(outcome)
+        self._finish(execution)
+
+    def _call_after_run(self, execution: Execution, outcome: Outcome) -> None:
+        if execution.instance is not None and not execution.abandoned:
+            hooks.call(execution.instance, "after_run", outcome)
+
+    def _run_group(self, first: Execution) -> None:
+        self.group = Group(first, self._following, self._set_current, self._finish)
+        try:
+            self.committing.together(self.group, self.slots.group_turn)
+        finally:
+            self.group = None
+
+    def _following(self) -> Execution | None:
+        """Return what can join the group: the next in the line, if it is of that kind."""
+        try:
+            execution = self.slots.line.get_nowait()
+        except queue.Empty:
+            return None
+        if execution is not None and execution.shares_commit:
+            return execution
+        self._set_aside.append(execution)
+        return None
+
+    def _set_current(self, execution: Execution) -> None:
+        self.execution = execution
+
+    def _finish(self, execution: Execution) -> None:
+        if not execution.abandoned:
+            self.slots.finished(execution)
+
+    def give_up(self) -> list[Execution]:
+        """Keep what it runs from being committed; return the others of its group."""
+        self.is_given_up = True
+        while self._set_aside:
+            self.slots.line.put(self._set_aside.pop())
+        if self.group is None:
+            return []
+        self.group.is_given_up = True
+        return [each for each in self.group.members if each is not self.execution]
+
     def _next(self) -> Execution | None:
+        if self._set_aside:
+            return self._set_aside.pop()
         since = time.monotonic()
         try:
             execution = self.slots.line.get(timeout=IDLE_CLOSE)
         except queue.Empty:
             close_connections()
             execution = self.slots.line.get()
-        if time.monotonic() - since > IDLE_CHECK or self._troubles != self.slots.troubles:
-            self._troubles = self.slots.troubles
-            check_connections()
+        self._see_to_connections(time.monotonic() - since)
         return execution
+
+    def _see_to_connections(self, idle: float) -> None:
+        """Close what a job should not be given, after *idle* seconds without one."""
+        if self._troubles != self.slots.troubles:
+            self._troubles = self.slots.troubles
+            close_connections()
+        elif (now := time.monotonic()) - self._looked_at > LOOK_INTERVAL:
+            check_connections(thoroughly=idle > IDLE_CHECK)
+            self._looked_at = now
 
     def _perform(self, execution: Execution) -> Outcome:
         if execution.job.definition().transactional:
-            return self._perform_in_transaction(execution)
+            return self.committing.alone(execution)
         return self._call_body(execution)
+
+    def _savepoint(self, execution: Execution) -> str | None:
+        """Return the alias of the database whose transaction is open around the body."""
+        is_inside = execution.job.definition().transactional
+        return self.slots.engine.alias if is_inside else None
 
     def _call_body(self, execution: Execution) -> Outcome:
         """Run the body inside the guard; an interrupt that comes at its edge changes nothing."""
         outcome: Outcome | None = None
         try:
             try:
-                context = execution.begin(self.slots.reporter)
+                context = execution.begin(self.slots.reports.of(execution))
+                self.trace.begin(execution)
                 self.guard.enter(execution)
-                if execution.deadline is not None:
-                    self.slots.watch.notice(execution.deadline)
-                outcome = execute(execution.job, execution.reservation, context)
+                self.slots.watch.notice(execution.strikes_at)
+                outcome = execute(
+                    execution.job,
+                    execution.reservation,
+                    context,
+                    read_arguments,
+                    execution.attend,
+                    self._savepoint(execution),
+                )
             finally:
                 self.guard.leave()
+                self.trace.end()
         except JobInterrupt as interrupt:
             self.guard.leave()
+            self.trace.end()
             return outcome or interrupted(execution.reservation, interrupt)
         except BaseException as error:  # a body's own KeyboardInterrupt: no Ctrl-C comes here
-            return outcome_of(error)
+            return outcome or outcome_of(error)
         return outcome
-
-    def _perform_in_transaction(self, execution: Execution) -> Outcome:
-        """Run the body and write its end in one transaction: both are kept, or neither is."""
-        engine = engine_for(self.slots.database)
-        try:
-            with engine.transaction():
-                # The first of its hooks: one that the body adds may raise after the commit.
-                transaction.on_commit(execution.note_commit, using=self.slots.database)
-                outcome = self._call_body(execution)
-                if not isinstance(outcome, Succeeded):
-                    raise _Undo(outcome)
-                self._settle_inside(engine, execution, outcome)
-        except _Undo as undo:
-            return undo.outcome
-        except ReservationLost:
-            execution.lost = True
-            return outcome
-        except Exception as error:
-            if not execution.settled:  # the commit failed: a constraint, or the database
-                return outcome_of(error)
-            logger.exception("on_commit_failed name=%s", execution.reservation.name)
-        return outcome
-
-    def _settle_inside(self, engine: Engine, execution: Execution, outcome: Outcome) -> None:
-        if not engine.settle([decide(execution.reservation, outcome)]):
-            raise ReservationLost(f"Job {execution.id} is held by another.")
-
-
-class _Undo(Exception):
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 from django.db import (
     DatabaseError,
@@ -21,26 +22,34 @@ TROUBLE = (DatabaseError, InterfaceError)
 
 FIRST_PAUSE = 0.1  # seconds; doubles with each failure
 LONGEST_PAUSE = 10.0  # seconds
-PATIENCE = 2.0  # seconds of pause beyond which a worker that is to stop gives up
+PATIENCE = 1.0  # seconds of trouble after which whoever is to stop may give up
 
 
 class Trouble:
-    """How long to pause before the next try; spread, so that workers do not come together."""
+    """How long to pause before the next try; spread, so that workers do not come together.
 
-    def __init__(self) -> None:
+    Args:
+        longest: Seconds that a pause does not exceed, but for half of it by its spread.
+    """
+
+    def __init__(self, longest: float = LONGEST_PAUSE) -> None:
+        self._longest = longest
         self._next = FIRST_PAUSE
+        self._since = 0.0
         self.lasts = False
 
     @property
     def is_long(self) -> bool:
-        """Whether several tries have failed."""
-        return self._next > PATIENCE
+        """Whether it lasts longer than one should wait who is to stop."""
+        return self.lasts and time.monotonic() - self._since > PATIENCE
 
     def begin(self) -> float:
         """Note a failure; return the seconds to pause."""
+        if not self.lasts:
+            self._since = time.monotonic()
         self.lasts = True
-        pause = self._next * random.uniform(0.5, 1.5)
-        self._next = min(self._next * 2, LONGEST_PAUSE)
+        pause = min(self._next, self._longest) * random.uniform(0.5, 1.5)
+        self._next = min(self._next * 2, self._longest)
         return pause
 
     def end(self) -> bool:

@@ -1,16 +1,20 @@
-"""Time limits of plain bodies: an exception is raised in the thread at the deadline."""
+"""Time limits of plain bodies: an exception is raised in the thread when it is time."""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 
-from django_jobflow.exceptions import JobInterrupt, TimeoutInterrupt
+from django_jobflow.exceptions import JobInterrupt, SoftTimeout, TimeoutInterrupt
 from django_jobflow.worker.execution import Execution
 
 LONGEST_SLEEP = 1.0  # seconds; a body with a shorter limit wakes the watch itself
+ALL_LOOK = sys.version_info < (3, 13)  # all threads for what is on its way to one of them
+
+_set = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class Guard:
@@ -37,19 +41,27 @@ class Guard:
         if struck and thread is not None:
             _intercept(thread)
 
+    def warn(self, execution: Execution) -> None:
+        """Raise ``SoftTimeout`` inside the body of *execution*, if it still runs."""
+        with self._lock:
+            if self.execution is execution and self._thread is not None:
+                execution.warns_at = None
+                _send(self._thread, SoftTimeout)
+                self._struck = True
+
     def interrupt(self, execution: Execution, exception: type[JobInterrupt]) -> bool:
         """Raise *exception* inside the body of *execution*, if it still runs."""
         with self._lock:
             if self.execution is not execution or self._thread is None:
                 return False
-            _set_exception(self._thread, exception)
+            _send(self._thread, exception)
             self.execution = None  # one interrupt for one execution
             self._struck = True
             return True
 
 
 class Watch:
-    """A thread that raises ``TimeoutInterrupt`` in bodies that reach their deadline.
+    """A thread that warns bodies of their end, and stops those that reach their deadline.
 
     Args:
         guards: Returns the guards to watch; there is one for each slot.
@@ -92,17 +104,35 @@ class Watch:
         nearest = float("inf")
         for guard in self._guards():
             execution = guard.execution
-            if execution is None or execution.deadline is None:
+            if execution is None:
                 continue
-            if execution.deadline <= now:
+            if execution.deadline is not None and execution.deadline <= now:
                 guard.interrupt(execution, TimeoutInterrupt)
-            else:
-                nearest = min(nearest, execution.deadline)
+                continue
+            if execution.warns_at is not None and execution.warns_at <= now:
+                guard.warn(execution)
+            nearest = min(nearest, execution.strikes_at)
         return nearest
 
 
-def _set_exception(thread: int, exception: type[JobInterrupt]) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception))
+def _send(thread: int, exception: type[BaseException]) -> None:
+    """Raise *exception* in another *thread*, as soon as that runs Python code again.
+
+    Before CPython 3.13 all threads look for it until then, at each call, and those of 3.11 that
+    are traced (debugger, coverage) do nothing else: a body that waits in C would stop all the
+    others. One that the calling thread sends itself and catches ends that; the first is announced
+    again when its thread comes back. No function in Python may be called in between.
+    """
+    own = ctypes.c_ulong(threading.get_ident())
+    # In the main thread it might end the handler of a signal.
+    hushes = ALL_LOOK and threading.current_thread() is not threading.main_thread()
+    try:
+        _set(ctypes.c_ulong(thread), ctypes.py_object(exception))
+        while hushes:
+            _set(own, ctypes.py_object(JobInterrupt))
+            time.sleep(0)
+    except JobInterrupt:
+        pass
 
 
 def _intercept(thread: int) -> None:
@@ -112,7 +142,7 @@ def _intercept(thread: int) -> None:
     3.11 and 3.12 looking for it for ever, and 3.11 stuck while it is traced (debugger, coverage).
     """
     try:
-        _set_exception(thread, JobInterrupt)
+        _set(ctypes.c_ulong(thread), ctypes.py_object(JobInterrupt))
         while True:
             time.sleep(0)
     except JobInterrupt:

@@ -23,7 +23,7 @@ SUCCEEDED = "SUCCEEDED"
 GROUPS = {
     "UNFINISHED": states.UNFINISHED,
     "PENDING": states.PENDING,
-    "READY": frozenset({S.AVAILABLE, S.WAITING}),
+    "READY": states.DUE,
     "HELD": states.HELD,
     "ENDED": states.ENDED,
 }
@@ -76,6 +76,7 @@ ROUTES: dict[tuple[str, str], tuple[list[Point], Point]] = {
     (START, "READY"): ([(54, 28), (370, 28), (370, 92)], (212, 20)),
     (S.SCHEDULED, "READY"): ([(225, 134), (345, 134)], (292, 126)),
     ("READY", S.SCHEDULED): ([(345, 152), (225, 152)], (292, 166)),
+    ("PENDING", S.SCHEDULED): ([(112, 282), (112, 162)], (154, 264)),
     ("PENDING", "READY"): ([(240, 217), (345, 217)], (292, 193)),
     (S.WAITING, S.AVAILABLE): ([(420, 282), (420, 162)], (452, 226)),
     (S.AVAILABLE, S.RESERVED): ([(480, 134), (615, 134)], (548, 126)),
@@ -89,6 +90,11 @@ ROUTES: dict[tuple[str, str], tuple[list[Point], Point]] = {
         [(655, 322), (655, 388), (70, 388), (70, 152), (105, 152)],
         (548, 382),
     ),
+    ("PENDING", S.FAILED): (
+        [(200, 342), (200, 425), (590, 425), (590, 482), (615, 482)],
+        (252, 420),
+    ),
+    ("READY", S.FAILED): ([(470, 342), (470, 400), (640, 400), (640, 472)], (502, 397)),
     (S.IN_PROGRESS, S.FAILED): ([(690, 322), (690, 472)], (724, 372)),
     ("UNFINISHED", S.CANCELLED): ([(445, 410), (445, 472)], (470, 432)),
     ("ENDED", "READY"): ([(375, 446), (375, 342)], (353, 432)),

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import diagram
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from sphinx.application import Sphinx
 
 from django_jobflow import Definition, InvalidJob, conf, states
@@ -24,7 +25,8 @@ from django_jobflow.declare import options
 from django_jobflow.declare.call_options import READERS as CALL_OPTIONS
 from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.management.commands.runjobs import Command
-from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.management.subcommands import SUBCOMMANDS, Subcommand
+from django_jobflow.models import Batch, JobRecord, SucceededJob, Worker
 
 BLOCK = re.compile(r"^```\{generated\} (\S+)\n```$", re.MULTILINE)
 CHANGES = Path(__file__).parent.parent / "changes"
@@ -69,7 +71,9 @@ SETS = {
     "UNFINISHED": "The record holds its queue key.",
     "PENDING": "Becomes AVAILABLE when `available_at` has come.",
     "REPLACEABLE": "An enqueue with the same queue key may replace the arguments.",
+    "EDITABLE": "The record waits: its arguments, options and time may be changed.",
     "ATTEMPT_LEFT": "Another execution is promised: `attempt` is below `max_attempts`.",
+    "DUE": "The record runs as soon as a worker is free, or its execution key.",
     "KEYED": "The record holds its execution key.",
     "HELD": "One worker holds the record: there is a holder and an expiry.",
     "ENDED": "The record is finished: it has `finished_at`, and holds no key.",
@@ -117,6 +121,7 @@ def job_options() -> str:
         "step": "the queue",
         "backoff": "`Exponential(base_delay)`",
         "retain_succeeded": '`JOBFLOW["RETAIN_SUCCEEDED"]`',
+        "sensitive": "none but those [whose name says it](#sensitive-arguments)",
         "name": "the dotted path of the class",
         "aliases": "none",
         "abstract": "`False`",
@@ -142,10 +147,17 @@ CALL_MEANINGS = {
     "timeout": "In place of the job's `timeout`; here `None` means no limit.",
     "queue_key": "In place of what the job's `queue_key` method returns.",
     "execution_key": "In place of what the job's `execution_key` method returns.",
-    "partition": "Name of a tenant, say; keys of different partitions do not meet.",
+    "unique_for": "In place of the job's `unique_for`.",
+    "debounce": "In place of the job's `debounce`. Excludes `delay` and `run_at`.",
+    "debounce_max": "In place of the job's `debounce_max`.",
+    "partition": "Name of a tenant, say: partitions take [fair turns](../how-to/partition.md), "
+    "and keys of different ones do not meet.",
     "tags": "Short texts to find the record by.",
     "meta": "Plain JSON that goes with the record; the body sees it as `self.context.meta`.",
+    "notify": "In place of the job's `notify`.",
     "expires_at": "The moment after which the job is pointless: not started by then, it fails.",
+    "expires_in": "The same as a span from when it is due. Excludes `expires_at`.",
+    "batch": "The [batch](../how-to/batches.md) that it becomes a member of.",
     "database": "Alias of the database to store it in.",
 }
 
@@ -167,18 +179,25 @@ def call_options() -> str:
 SETTINGS_ADVICE = {
     "DATABASE": "Change it to keep jobs in [another database](../how-to/several-databases.md).",
     "QUEUES": "Name all queues once there are several, so that a mistyped one is noticed. "
-    "A queue's own setting is `concurrency`: jobs of it that one worker process executes at a "
-    "time; None, its default, means as many as it has slots.",
+    "A queue's own settings are `concurrency`: jobs of it that one worker process executes at a "
+    "time; `limit`: jobs of it that run at a time over all hosts; `rate`: jobs of it that start "
+    "in a time over all hosts, as `'100/m'` (s, m, h or d) or `(100, timedelta(minutes=1))`; "
+    "`burst`: starts at once after a time without any, as many as the rate unless it is set. "
+    "Each is None by default, which means no limit. See [how to limit](../how-to/limit.md).",
     "DEFAULTS": "Set what most of your jobs have in common. Its keys are the "
     "[options of a job](declaring.md#options) but for `name`, `aliases`, `step` and `abstract`.",
+    "MIDDLEWARE": "[Hooks and middleware](../how-to/hooks-and-middleware.md#middleware) tells how "
+    "to write one.",
     "LEASE": "Lengthen it if the log says `reservation_lost` or `lease_lost` of workers that are "
     "alive; shorten it to have the jobs of dead ones sooner. It has to hold two heartbeats.",
     "HEARTBEAT": "There is seldom a reason to set it.",
     "RESERVATION_TIMEOUT": "It matters only where the verbs are used by hand: a worker starts at "
     "once what it has reserved.",
-    "POLL_INTERVAL": "Shorten it if jobs on PostgreSQL or MariaDB have to begin sooner after a "
-    "quiet time; each worker then asks more often. It is also how often a worker looks whether "
+    "POLL_INTERVAL": "Shorten it if jobs have to begin sooner after a quiet time where workers "
+    "only poll; each of them then asks more often. It is also how often a worker looks whether "
     "somebody cancelled what it runs.",
+    "WAKE_UP": 'Set "poll" where all processes reach PostgreSQL through a '
+    "[pooler of transactions](../how-to/use-a-pooler.md).",
     "SWEEP_INTERVAL": "Lengthen it if very many workers share one database.",
     "SHUTDOWN_TIMEOUT": "It has to be shorter than the time after which the system kills the "
     "process.",
@@ -207,17 +226,28 @@ def settings() -> str:
 
 
 def command_options() -> str:
-    parser = Command().create_parser("manage.py", "runjobs")
+    return options_of(Command().create_parser("manage.py", "runjobs"), "command-options")
+
+
+def subcommand_options(subcommand: type[Subcommand]) -> str:
+    parser = CommandParser()
+    subcommand.add_arguments(parser)
+    return options_of(parser, f"{subcommand.name}-options")
+
+
+def options_of(parser: CommandParser, name: str) -> str:
     common = {action.dest for action in BaseCommand().create_parser("", "")._actions}
     rows = [
         (code(usage(action)), str(action.help or ""))
         for action in parser._actions
         if action.dest not in common
     ]
-    return table(["option", "what it does"], rows, "command-options")
+    return table(["option", "what it does"], rows, name)
 
 
 def usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"{action.metavar} ..." if action.nargs else str(action.metavar)
     metavar = f" {action.metavar}" if action.metavar else ""
     return f"{action.option_strings[-1]}{metavar}"
 
@@ -235,7 +265,7 @@ FIELD_MEANINGS = {
     "max_attempts": "Executions in all.",
     "timeout": "Time limit of one attempt. None means no limit.",
     "queue_key": "What at most one unfinished record may hold. None means no key.",
-    "execution_key": "What at most one running record may hold. None means no key.",
+    "execution_key": "What at most `concurrency` running records hold. None means no key.",
     "available_at": "Not before this moment.",
     "reserved_by": "Name of the worker that holds it; None when nobody does.",
     "reserved_at": "When that worker reserved it.",
@@ -245,6 +275,7 @@ FIELD_MEANINGS = {
     "`message`, `traceback`.",
     "tags": "Texts to find it by.",
     "meta": "What the caller enqueued as `meta`.",
+    "batch_id": "Key of the batch that it is a member of. None means of none.",
     "progress": "Percent, as the body told it. None means that it told none.",
     "progress_message": "What the body said with it.",
     "expires": "When the reservation or the lease lapses.",
@@ -252,17 +283,33 @@ FIELD_MEANINGS = {
     "finished_at": "When it failed or was cancelled.",
     "updated_at": "When a verb last changed it.",
     "cancel_requested_at": "When somebody asked to cancel it while it ran.",
+    "reserved_count": "How often it was reserved; never goes back, unlike `attempt`.",
     "held_queue_key": "Digest of the queue key while it is held.",
     "held_execution_key": "Digest of the execution key while it is held.",
     "result": "What the body returned, as plain JSON.",
     "succeeded_at": "When the attempt was settled.",
+}
+BATCH_MEANINGS = {
+    "id": "Key.",
+    "description": "What it was opened with.",
+    "on_success": "The prepared call that follows when all members have succeeded.",
+    "on_finish": "The prepared call that follows when all members have ended.",
+    "created_at": "When it was opened.",
+    "closed_at": "When it was closed: it takes no members any more.",
+    "finished_at": "When its last member had ended, and what follows was enqueued.",
+    "total": "Members in all. None until it has finished, like the next three.",
+    "failed": "Members that had failed.",
+    "cancelled": "Members that had been cancelled.",
+    "deleted": "Members that had been deleted.",
 }
 WORKER_MEANINGS = {
     "name": "Host, process and random letters.",
     "host": "Name of its machine.",
     "pid": "Number of its process.",
     "queues": "The queues it was told to serve. Empty means all.",
+    "partitions": "The partitions it was told to serve. Empty means all.",
     "threads": "Its slots.",
+    "names": "Names of the jobs that it knows, former ones too. None means that it has not said.",
     "started_at": "When it began.",
     "heartbeat_at": "When it last renewed its row.",
 }
@@ -292,6 +339,7 @@ def state_diagram() -> str:
 
 
 GENERATORS: dict[str, Callable[[], str]] = {
+    "batch-fields": lambda: model_fields(Batch, BATCH_MEANINGS, "batch-fields"),
     "call-options": call_options,
     "changes": changes,
     "command-options": command_options,
@@ -303,7 +351,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "succeeded-fields": lambda: model_fields(SucceededJob, FIELD_MEANINGS, "succeeded-fields"),
     "transitions": transitions,
     "worker-fields": lambda: model_fields(Worker, WORKER_MEANINGS, "worker-fields"),
-}
+} | {f"{each.name}-options": partial(subcommand_options, each) for each in SUBCOMMANDS}
 
 
 def expand(app: Sphinx, name: str, source: list[str]) -> None:

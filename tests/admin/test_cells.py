@@ -2,7 +2,6 @@ from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 import pytest
-from django.utils import translation
 
 from django_jobflow.admin import cells
 from django_jobflow.models import JobRecord
@@ -19,50 +18,6 @@ def noon():
         yield
 
 
-class TestLength:
-    @pytest.mark.parametrize(
-        ("span", "expected"),
-        [
-            (-SECOND, "0 ms"),
-            (timedelta(0), "0 ms"),
-            (timedelta(milliseconds=12.4), "12 ms"),
-            (timedelta(milliseconds=999), "999 ms"),
-            (timedelta(milliseconds=999.6), "1.0 s"),
-            (timedelta(seconds=9.94), "9.9 s"),
-            (timedelta(seconds=9.96), "10 s"),
-            (timedelta(seconds=59.6), "1 min"),
-            (timedelta(seconds=61), "1 min 1 s"),
-            (timedelta(hours=2, minutes=5, seconds=9), "2 h 5 min"),
-            (timedelta(hours=2, seconds=9), "2 h 9 s"),
-            (timedelta(days=400, hours=1), "400 d 1 h"),
-        ],
-    )
-    def test_span_is_told_in_its_two_largest_units(self, span, expected):
-        assert expected.replace(" ", cells.NO_BREAK_SPACE) == cells.length(span)
-
-    def test_number_is_written_as_the_locale_writes_it(self):
-        with translation.override("de"):
-            assert "1,5" in cells.length(timedelta(seconds=1.5))
-
-
-class TestDistance:
-    @pytest.mark.parametrize(
-        ("at", "expected"),
-        [
-            (NOON, "now"),
-            (NOON + SECOND / 2, "now"),
-            (NOON - 3 * SECOND, "3 s ago"),
-            (NOON - timedelta(hours=5, minutes=50), "5 h ago"),
-            (NOON + timedelta(minutes=2), "in 2 min"),
-        ],
-    )
-    def test_distance_from_now_is_told_in_one_unit(self, at, expected):
-        assert expected == cells.distance(at)
-
-    def test_age_below_a_second_is_none(self):
-        assert "0 s" == cells.age(NOON)
-
-
 class TestMoment:
     def test_full_value_is_in_the_title(self):
         expected = (
@@ -73,9 +28,6 @@ class TestMoment:
 
     def test_missing_moment_has_no_cell(self):
         assert (None, None) == (cells.moment(None), cells.full(None))
-
-    def test_missing_end_makes_no_span(self):
-        assert (None, None) == (cells.between(None, NOON), cells.between(NOON, None))
 
 
 class TestBadge:

@@ -88,7 +88,10 @@ class JobPageTests(PageTestCase):
 
     def test_arguments_are_shown_by_what_they_stand_for(self):
         record = JobRecordFactory(
-            args=[1], kwargs={"total": {"$jobflow": "decimal", "value": "9.90"}}, meta={"a": 1}
+            name="tests.app.jobs.Anything",
+            args=[1],
+            kwargs={"total": {"$jobflow": "decimal", "value": "9.90"}},
+            meta={"a": 1},
         )
 
         codes = {code.title: code.text for code in self.page(record).context["codes"]}
@@ -109,7 +112,7 @@ class JobPageTests(PageTestCase):
         response = self.page(FailedJobFactory(max_attempts=3))
 
         attempts = response.context["attempts"]
-        assert [3, 2, 1] == [attempt.number for attempt in attempts]
+        assert ["3", "2", "1"] == [attempt.number for attempt in attempts]
         assert ("ConnectionError", "Attempt 3 was refused.", WORKER) == (
             attempts[0].short_kind,
             attempts[0].message,
@@ -123,7 +126,11 @@ class JobPageTests(PageTestCase):
         self.page(FailedJobFactory(errors=["what", {}, {"number": None, "at": "soon"}, 7]))
 
     def test_success_shows_its_result_and_times(self):
-        job = SucceededJobFactory(result={"to": "zoë"}, errors=[error_entry(1, timezone.now())])
+        job = SucceededJobFactory(
+            name="tests.app.jobs.Anything",
+            result={"to": "zoë"},
+            errors=[error_entry(1, timezone.now())],
+        )
 
         response = self.page(job)
 
@@ -151,10 +158,11 @@ class JobPageTests(PageTestCase):
 
     def test_argument_whose_class_or_row_is_gone_is_shown(self):
         record = JobRecordFactory(
+            name="tests.app.jobs.Anything",
             kwargs={
                 "order": {"$jobflow": "model", "value": ["gone.order", 7, "nowhere"]},
                 "kind": {"$jobflow": "enum", "value": ["gone.kinds", "Kind", "ONE"]},
-            }
+            },
         )
 
         response = self.page(record)

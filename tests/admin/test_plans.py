@@ -1,108 +1,13 @@
 """How the databases find the rows of a list when there are many."""
 
-import json
-
 import pytest
 from django.db import connection
 from django.test import TestCase
 
-from django_jobflow.admin.lists import LIST_LIMIT
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
 from tests.admin.site import list_url, superuser
-from tests.factories import JobRecordFactory, SucceededJobFactory
-
-TABLES = ("jobflow_job", "jobflow_succeeded")
-SEED = 200
-# 204,800 rows of each table on PostgreSQL, 51,200 on MariaDB; SQLite does not plan by numbers.
-DOUBLINGS = {"postgresql": 10, "mysql": 8}.get(connection.vendor, 4)
-WEIGHTS = dict.fromkeys(JobState, 10) | {JobState.AVAILABLE: 70, JobState.FAILED: 60}
-
-
-def fill():
-    """Store many live records, some of each state, and as many successes."""
-    for state, count in WEIGHTS.items():
-        JobRecord.objects.bulk_create(JobRecordFactory.build_batch(count, state=state))
-    SucceededJob.objects.bulk_create(
-        SucceededJobFactory.build(id=number) for number in range(SEED)
-    )
-    for doubling in range(DOUBLINGS):
-        double(JobRecord)
-        double(SucceededJob, id=f"id + {SEED * 2**doubling}")
-    if connection.vendor != "mysql":  # where it would commit what is to be rolled back
-        for table in TABLES:
-            run(f"ANALYZE {table}")
-
-
-def double(model, **values):
-    """Store each row of *model* once more; its id has to be among *values*, if it needs one."""
-    fields = [
-        field
-        for field in model._meta.concrete_fields
-        if field.name in values or field.name != "id"
-    ]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
-    copied = ", ".join(values.get(field.name, quote(field.column)) for field in fields)
-    table = model._meta.db_table
-    run(f"INSERT INTO {table} ({columns}) SELECT {copied} FROM {table}")
-
-
-def run(sql, params=None):
-    """Execute *sql* and return its rows as dicts."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        if cursor.description is None:
-            return []
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def problems_of_postgresql(sql, params):
-    plan = run(f"EXPLAIN (FORMAT JSON) {sql}", params)[0]["QUERY PLAN"]
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    for node in nodes_below(plan[0]["Plan"]):
-        if "Seq Scan" in node["Node Type"]:
-            yield f"scans {node['Relation Name']}"
-        if node["Node Type"] == "Sort" and not is_small_count(sql, node["Plan Rows"]):
-            yield f"sorts {node['Plan Rows']} rows by {node['Sort Key']}"
-
-
-def nodes_below(node):
-    yield node
-    for child in node.get("Plans", ()):
-        yield from nodes_below(child)
-
-
-def problems_of_sqlite(sql, params):
-    is_bounded = "ORDER BY" in sql and "LIMIT" in sql
-    for row in run(f"EXPLAIN QUERY PLAN {sql}", params):
-        # Some rows in the order of the rowid are called a scan of the table too.
-        is_scan = row["detail"] in {f"SCAN {table}" for table in TABLES} and not is_bounded
-        if is_scan or row["detail"] == "USE TEMP B-TREE FOR ORDER BY":
-            yield row["detail"]
-
-
-def problems_of_mysql(sql, params):
-    for row in run(f"EXPLAIN {sql}", params):
-        if row["table"] not in TABLES:
-            continue
-        if row["type"] == "ALL":
-            yield f"scans {row['table']}"
-        if "filesort" in (row["Extra"] or "") and not is_small_count(sql, row["rows"]):
-            yield f"sorts {row['rows']} rows"
-
-
-def is_small_count(sql, rows):
-    """Say whether this counts not many more rows than are asked for: it may sort just them."""
-    return "COUNT(*)" in sql and rows < 3 * LIST_LIMIT
-
-
-PROBLEMS = {
-    "postgresql": problems_of_postgresql,
-    "sqlite": problems_of_sqlite,
-    "mysql": problems_of_mysql,
-}
+from tests.plans import fill, noting, problems
 
 
 @pytest.mark.skipif(
@@ -122,19 +27,10 @@ class PlanTests(TestCase):
 
     def problems(self, address):
         """Return what is wrong with the plans of the statements behind *address*."""
-        statements = []
-
-        def note(execute, sql, params, many, context):
-            if any(table in sql for table in TABLES):
-                statements.append((sql, params))
-            return execute(sql, params, many, context)
-
-        with connection.execute_wrapper(note):
+        with noting() as statements:
             response = self.client.get(address)
         assert response.status_code == 200
-        assert statements
-        problems_of = PROBLEMS[connection.vendor]
-        return [each for statement in statements for each in problems_of(*statement)]
+        return problems(statements)
 
     def test_list_of_all_jobs_follows_the_primary_key(self):
         assert [] == self.problems(list_url("jobrecord"))

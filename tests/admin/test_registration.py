@@ -5,8 +5,14 @@ import pytest
 from django.contrib import admin
 from django.core.checks import run_checks
 
-from django_jobflow.admin import FailedJobAdmin, JobRecordAdmin, SucceededJobAdmin, WorkerAdmin
-from django_jobflow.models import FailedJob, JobRecord, SucceededJob, Worker
+from django_jobflow.admin import (
+    BatchAdmin,
+    FailedJobAdmin,
+    JobRecordAdmin,
+    SucceededJobAdmin,
+    WorkerAdmin,
+)
+from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob, Worker
 
 WITHOUT_ADMIN = """
 import sys
@@ -34,6 +40,7 @@ def test_each_model_is_registered_where_the_admin_is_installed():
         FailedJob: FailedJobAdmin,
         SucceededJob: SucceededJobAdmin,
         Worker: WorkerAdmin,
+        Batch: BatchAdmin,
     }
     assert expected == {model: type(admin.site.get_model_admin(model)) for model in expected}
 

@@ -4,9 +4,9 @@ from unittest import mock
 import pytest
 from django.test import override_settings
 
-from django_jobflow.admin import cells
 from django_jobflow.admin.timeline import error_moment, timeline, waited
 from django_jobflow.models import JobRecord
+from django_jobflow.observe import spans
 from django_jobflow.states import JobState
 from tests.factories import WORKER, JobRecordFactory, SucceededJobFactory, error_entry
 
@@ -25,7 +25,7 @@ def story(job):
     """Return what the timeline of *job* tells, without its times."""
     return [
         " ".join(filter(None, [event.label, event.detail, event.gap])).replace(
-            cells.NO_BREAK_SPACE, " "
+            spans.NO_BREAK_SPACE, " "
         )
         for event in timeline(job)
     ]

@@ -1,13 +1,26 @@
 """The jobs that tests enqueue."""
 
 import asyncio
+import ctypes
+import multiprocessing
+import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from django.db import connection, transaction
 
-from django_jobflow import Cancel, Discard, Job, Retry, Snooze, current_context, job
+from django_jobflow import (
+    Cancel,
+    Discard,
+    Job,
+    JobInterrupt,
+    Retry,
+    Snooze,
+    current_context,
+    job,
+)
 from tests.app.models import Order
 
 
@@ -111,6 +124,60 @@ async def touch_and_wait_async(started):
     await asyncio.Event().wait()
 
 
+@job(max_attempts=3)
+def end_process(status):
+    """End the worker's process from inside, as a crash in C does."""
+    os._exit(status)
+
+
+def set_and_sleep(event):
+    event.set()
+    time.sleep(600)
+
+
+@job(timeout=20)
+def terminate_own_process():
+    """Fork a process that waits, terminate it, and say how it ended."""
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    process = context.Process(target=set_and_sleep, args=[begun])
+    process.start()
+    begun.wait(10)  # a signal that comes in the middle of the fork is lost in CPython
+    process.terminate()
+    process.join(10)
+    return process.exitcode
+
+
+@job
+def hold_interpreter(started=None):
+    """Wait inside C without giving the interpreter lock back."""
+    if started is not None:
+        Path(started).touch()
+    while True:
+        with suppress(JobInterrupt):  # one that strikes before it is inside
+            ctypes.PyDLL(None).sleep(600)
+
+
+SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
+
+
+@job
+def sleep_deeply(started):
+    """Wait inside C, where no exception comes in, and let others run."""
+    Path(started).touch()
+    while True:
+        with suppress(JobInterrupt):  # one that strikes before it is inside
+            time.sleep(600)
+
+
+@job
+def tell_process():
+    """Say in which process it runs, and through which session it asks the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION[connection.vendor])
+        return os.getpid(), cursor.fetchone()[0]
+
+
 @job
 def report_progress():
     current_context().progress(40, "nearly half")
@@ -141,6 +208,48 @@ class MakeOrder(Job):
         if fail:
             raise ValueError("after the write")
         return number
+
+
+class Anything(Job):
+    """Takes whatever it is given."""
+
+    def perform(self, *args, **kwargs):
+        return None
+
+
+class Charge(Job):
+    """Handles a card that nobody is to see, and ends as it is told."""
+
+    sensitive = {"card", "return"}
+
+    def perform(self, order_id, card, *, how="return"):
+        match how:
+            case "return":
+                return {"charged": card}
+            case "return a set":
+                return {card}
+            case _:
+                raise ValueError(f"{how}: {card!r}") from KeyError(card)
+
+
+@job(sensitive={"card"})
+async def charge_async(order_id, card):
+    raise ValueError(f"refused: {card}")
+
+
+class ChargeAndTell(Job):
+    """Ends in its transaction, and then its own hook tells the card."""
+
+    transactional = True
+    sensitive = True
+
+    def perform(self, card, *, fails=False):
+        if fails:
+            raise ValueError(f"refused: {card}")
+        transaction.on_commit(lambda: self.tell(card))
+
+    def tell(self, card):
+        raise RuntimeError(f"nobody listens to {card}")
 
 
 class Keyed(Job):

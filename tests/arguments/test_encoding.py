@@ -372,12 +372,16 @@ class SizeTests:
             ) == str(caught.value)
 
     @given(
-        args=st.lists(st.integers() | st.booleans() | st.none()),
-        kwargs=st.dictionaries(st.sampled_from(["a", "é" * 9, "\U0001d499" * 99]), st.integers()),
+        args=st.lists(st.integers() | st.booleans() | st.none() | st.floats(1e-4, 1e16)),
+        kwargs=st.dictionaries(
+            st.sampled_from(["a", "é" * 9, "\U0001d499" * 99]),
+            st.integers() | st.text(st.characters(min_codepoint=1, max_codepoint=127)),
+        ),
     )
     def test_short_call_that_is_not_measured_would_have_fitted(self, args, kwargs):
         size = len("".join(json.dumps([args, kwargs], separators=(",", ":"))))
 
         for max_size in range(max(size - 3, 0), size):
-            with pytest.raises(ArgumentError):
-                encode(NAME, args, kwargs, max_size=max_size)
+            for function in (encode, encode_text):
+                with pytest.raises(ArgumentError):
+                    function(NAME, args, kwargs, max_size=max_size)

@@ -1,7 +1,10 @@
 import enum
 import http
+import importlib
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +14,7 @@ from tests.arguments.samples import Access, Colour, Level, Mode, Parcel, Priorit
 
 NAME = "shop.jobs.Ship"
 SAMPLES = "tests.arguments.samples"
+PATIENCE = 90  # seconds
 
 
 class Removed(enum.Enum):
@@ -131,29 +135,36 @@ class DecodeEnumTests:
             f"'{SAMPLES}.{path}' at args[0], which is not an Enum any more."
         ) == decode_error(SAMPLES, path, "SENT")
 
-    def test_module_that_no_app_contains_is_not_imported(self, tmp_path, monkeypatch):
-        (tmp_path / "jobflow_stranger.py").write_text("raise AssertionError('imported')")
-        monkeypatch.syspath_prepend(tmp_path)
-
+    @pytest.mark.parametrize("module", ["jobflow_stranger", "jobflow_shop.colours"])
+    def test_module_is_not_imported(self, shop, module):
+        """Whether an installed app contains it or not: what it runs would be the row's choice."""
         assert (
             f"{NAME}: expected stored arguments that can be read back, got an Enum of "
-            f"'jobflow_stranger' at args[0], which is neither imported nor part of an installed "
-            f"app. Import it in the module that declares the job."
-        ) == decode_error("jobflow_stranger", "Colour", "RED")
+            f"{module!r} at args[0], which is not imported here. Import it in the module that "
+            f"declares the job."
+        ) == decode_error(module, "Colour", "RED")
+        assert module not in sys.modules
 
-    def test_module_of_an_installed_app_is_imported(self, shop):
-        ((actual,), _) = decode([stored("jobflow_shop.colours", "Colour", "RED")], {})
+    def test_module_that_is_barred_is_not_imported(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "jobflow_barred", None)
+
+        assert "which is not imported here" in decode_error("jobflow_barred", "Colour", "RED")
+
+    def test_module_that_another_thread_is_importing_is_waited_for(self, shop, tmp_path):
+        importing, went_on = threading.Event(), threading.Event()
+        sys.jobflow_events = importing, went_on
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(importlib.import_module, "jobflow_shop.slow")
+            importing.wait(PATIENCE)
+            second = threads.submit(decode, [stored("jobflow_shop.slow", "Colour", "RED")], {})
+            with pytest.raises(TimeoutError):
+                second.result(0.1)
+            went_on.set()
+            ((actual,), _) = second.result(PATIENCE)
+            first.result(PATIENCE)
+        del sys.jobflow_events
 
         assert "red" == actual.value
-
-    @pytest.mark.parametrize("module", ["broken", "missing"])
-    def test_module_of_an_installed_app_that_fails_is_told(self, shop, module):
-        message = decode_error(f"jobflow_shop.{module}", "Colour", "RED")
-
-        assert message.startswith(
-            f"{NAME}: expected stored arguments that can be read back, got an Enum of "
-            f"'jobflow_shop.{module}' at args[0], which cannot be imported: "
-        )
 
     @pytest.mark.parametrize(
         "path",
@@ -178,14 +189,19 @@ class DecodeEnumTests:
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch, settings):
-    """An installed app with a module that nobody has imported."""
+    """An installed app with modules that nobody has imported, and one beside it."""
+    (tmp_path / "jobflow_stranger.py").write_text("raise AssertionError('imported')")
     package = tmp_path / "jobflow_shop"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "broken.py").write_text("1 / 0")
-    (package / "colours.py").write_text(
+    (package / "colours.py").write_text("raise AssertionError('imported')")
+    (package / "slow.py").write_text(
         textwrap.dedent("""
-            import enum
+            import enum, sys
+
+            importing, went_on = sys.jobflow_events
+            importing.set()
+            went_on.wait(90)
 
             class Colour(enum.Enum):
                 RED = "red"

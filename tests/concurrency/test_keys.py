@@ -1,11 +1,16 @@
+import inspect
+import threading
+from contextlib import contextmanager
+
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from django_jobflow import DuplicateJob, Job, NotRetryable
-from django_jobflow.models import JobRecord
+from django_jobflow.engines import Engine
+from django_jobflow.models import JobRecord, KeyHold
 from django_jobflow.outcomes import Succeeded
 from django_jobflow.states import KEYED, JobState
-from tests.concurrency.meeting import Concurrent, together
+from tests.concurrency.meeting import PATIENCE, Concurrent, together
 from tests.engines.contract import LATER, MINUTE, NOON, ending, live, make, stored
 
 
@@ -72,15 +77,27 @@ class QueueKeyTests(KeyTests):
             def queue_key(self, number):
                 return str(number)
 
-        calls = [{"number": number} for number in range(20)]
+        def call(numbers):
+            ids = Keyed.enqueue_many({"number": number} for number in numbers)
+            return dict(zip(numbers, ids, strict=True))
 
-        found = together(*[lambda: Keyed.enqueue_many(calls)] * 3, but=OperationalError)
+        # An engine with a statement of its own takes the keys in one order, whatever the calls'.
+        own = inspect.unwrap(type(self.engine).store_many) is not Engine.store_many
+        numbers = range(20)
+        others = numbers[::-1] if own else numbers
 
-        undone = [each for each in found if isinstance(each, Exception)]
-        assert all(self.engine.is_undone(error) for error in undone)
-        stored = [each for each in found if each not in undone]
-        assert 1 == len({tuple(ids) for ids in stored})
-        assert 20 == JobRecord.objects.count()
+        for _ in range(5):
+            found = together(
+                *[lambda: call(numbers), lambda: call(others)] * 2,
+                but=() if own else OperationalError,
+            )
+
+            undone = [each for each in found if isinstance(each, Exception)]
+            assert all(self.engine.is_undone(error) for error in undone)
+            stored = [each for each in found if each not in undone]
+            assert all(each == stored[0] for each in stored)
+            assert 20 == JobRecord.objects.count()
+            JobRecord.objects.all().delete()
 
     def test_holder_ends_while_another_call_comes(self):
         for number in range(15):
@@ -130,6 +147,92 @@ class QueueKeyTests(KeyTests):
 
             assert isinstance(retried, NotRetryable) is not called.duplicate
             JobRecord.objects.all().delete()
+
+    def test_holder_is_hidden_from_an_older_snapshot_and_is_returned(self):
+        """A transaction that has read before sees no later commit where it may not."""
+        if not self.engine.locks_rows:
+            pytest.skip("Nobody else writes during a transaction here.")
+        for many in (False, True):
+            job = self.receipt.using(queue_key=f"q{many}")
+            began, stored = threading.Event(), threading.Event()
+
+            def late(job=job, many=many, began=began, stored=stored):
+                with transaction.atomic():
+                    if connection.vendor == "mysql":
+                        with connection.cursor() as cursor:
+                            cursor.execute("SELECT COUNT(*) FROM jobflow_job")
+                    began.set()
+                    assert stored.wait(PATIENCE)
+                    return job.enqueue_many([{}]) if many else [job.enqueue().pk]
+
+            def early(job=job, began=began, stored=stored):
+                assert began.wait(PATIENCE)
+                found = job.enqueue().pk
+                stored.set()
+                return [found]
+
+            with self.repeatable_reads():
+                first, second = together(early, late)
+
+            assert first == second
+
+    @contextmanager
+    def repeatable_reads(self):
+        """Let new connections read as MariaDB and MySQL do by default."""
+        options = connection.settings_dict.get("OPTIONS", {})
+        before = options.get("isolation_level")
+        if connection.vendor == "mysql":
+            options["isolation_level"] = "repeatable read"
+        yield
+        if connection.vendor == "mysql":
+            options["isolation_level"] = before
+
+
+class UniqueForTests(KeyTests):
+    @pytest.mark.parametrize("count", [2, 6])
+    def test_record_has_ended_and_its_hold_lets_one_call_through(self, count):
+        for number in range(8):
+            job = self.receipt.using(queue_key=str(number), unique_for=60)
+            done = job.enqueue()
+            JobRecord.objects.all()._raw_delete("default")  # as a success: the hold stays
+            KeyHold.objects.update(until=NOON)
+
+            found = together(*[job.enqueue] * count)
+
+            assert [False] + [True] * (count - 1) == sorted(record.duplicate for record in found)
+            assert 1 == len({record.pk for record in found} - {done.pk})
+
+    def test_record_ends_while_another_call_comes_and_its_key_is_held(self):
+        for number in range(10):
+            job = self.receipt.using(queue_key=str(number), unique_for=60)
+            job.enqueue()
+            [record] = JobRecord.objects.reserve(1, worker="w")
+            record.start()
+            end = ending(record, Succeeded())
+
+            _, found = together(lambda end=end: self.engine.settle([end]), job.enqueue)
+
+            assert (record.pk, True) == (found.pk, found.duplicate)
+
+    def test_batches_share_keys_and_each_key_is_stored_once(self):
+        class Keyed(Job):
+            unique_for = 60
+
+            def perform(self, number):
+                pass
+
+            def queue_key(self, number):
+                return str(number)
+
+        for _ in range(4):
+            found = together(
+                *[lambda: Keyed.enqueue_many({"number": number} for number in range(10))] * 3
+            )
+
+            assert all(each == found[0] for each in found)
+            assert 10 == JobRecord.objects.count() == KeyHold.objects.count()
+            JobRecord.objects.all().delete()
+            KeyHold.objects.all().delete()
 
 
 class ExecutionKeyTests(KeyTests):
@@ -211,3 +314,68 @@ class ExecutionKeyTests(KeyTests):
             return done
 
         assert 12 == sum(together(*(lambda n=n: work(f"w{n}") for n in range(3))))
+
+
+class PlaceTests(KeyTests):
+    """Keys that several may hold at a time."""
+
+    PLACES = 3
+
+    @pytest.fixture(autouse=True)
+    def upload(self, jobs):
+        class Upload(Job):
+            name = "shop.Upload"
+            concurrency = self.PLACES
+
+            def perform(self):
+                pass
+
+        self.upload = Upload.using(execution_key="e")
+
+    def held(self):
+        return JobRecord.objects.filter(state__in=sorted(KEYED)).count()
+
+    def test_promoters_meet_and_all_places_are_filled(self):
+        for _ in range(5):
+            for _ in range(6):
+                make(JobState.WAITING, name="shop.Upload", execution_key="e")
+
+            together(*[lambda: self.engine.promote([("", "e")] * 2)] * 4)
+
+            assert self.PLACES == self.held()
+            JobRecord.objects.all().delete()
+
+    def test_calls_come_together_and_fill_the_places(self):
+        for _ in range(5):
+            together(*[self.upload.enqueue] * 5)
+
+            assert self.PLACES == self.held()
+            JobRecord.objects.all().delete()
+
+    def test_workers_take_and_end_and_never_more_run_than_there_are_places(self):
+        """An observer reads how many run, while the others work them off."""
+        for _ in range(15):
+            make(JobState.WAITING, name="shop.Upload", execution_key="e")
+        self.engine.promote_waiting()
+        seen = []
+
+        def work(name):
+            done = 0
+            while JobRecord.objects.exists():
+                found = self.engine.reserve(
+                    limit=2, worker=name, queues=None, timeout=MINUTE, now=NOON
+                )
+                started = self.engine.start(found, lease=MINUTE, now=NOON)
+                ends = [ending(JobRecord.objects.get(pk=each.id), Succeeded()) for each in started]
+                done += len(self.engine.settle(ends, NOON))
+            return done
+
+        def observe():
+            while JobRecord.objects.exists():
+                seen.append(JobRecord.objects.filter(state=JobState.IN_PROGRESS).count())
+            return 0
+
+        done = together(*(lambda n=n: work(f"w{n}") for n in range(3)), observe)
+
+        assert 15 == sum(done)
+        assert max(seen, default=0) <= self.PLACES

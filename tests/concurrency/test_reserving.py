@@ -4,6 +4,8 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobflow import ReservationLost
+from django_jobflow.attempts import Demand
+from django_jobflow.engines import engine_for
 from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import Succeeded
@@ -32,7 +34,7 @@ class ReserveTests(Concurrent):
             ids += [reservation.id for reservation in found]
         return ids
 
-    @pytest.mark.parametrize("count", [2, 8])
+    @pytest.mark.parametrize("count", [2, 8, 32])
     @pytest.mark.parametrize("queues", [None, ["default", "email"]])
     def test_workers_never_share_a_record(self, count, queues):
         make_many(60, JobState.AVAILABLE)
@@ -51,6 +53,39 @@ class ReserveTests(Concurrent):
         # Whoever passed over rows that another had locked may have stopped early.
         left = set(live()) - set(reserved)
         assert set(self.reserve_all("last")) == left
+
+    def take_all(self, worker):
+        """Take until there is nothing left, as a worker does; return the ids."""
+        engine, ids = engine_for("default"), []
+        demand = Demand(
+            worker=worker,
+            queues=None,
+            limit=7,
+            names=frozenset({"tests.jobs.Known"}),
+            lease=MINUTE,
+            timeout=MINUTE,
+        )
+        try:
+            while found := engine.exchange((), [demand], 7, LATER).started:
+                ids += [reservation.id for reservation in found]
+        finally:
+            engine.end_session()
+        return ids
+
+    @pytest.mark.parametrize("count", [2, 8, 32])
+    def test_workers_never_take_the_same_record(self, count):
+        make_many(120, JobState.AVAILABLE, name="tests.jobs.Known")
+        names = [f"w{number}" for number in range(count)]
+
+        shares = together(*(lambda name=name: self.take_all(name) for name in names))
+
+        taken = dict(JobRecord.objects.exclude(reserved_by=None).values_list("pk", "reserved_by"))
+        assert {pk: name for name, ids in zip(names, shares, strict=True) for pk in ids} == taken
+        assert len(list(chain(*shares))) == len(taken)
+        assert set(taken.values()) <= set(names)
+        assert {1} == set(
+            JobRecord.objects.exclude(reserved_by=None).values_list("attempt", flat=True)
+        )
 
     def test_one_record_has_one_holder(self):
         for _ in range(10):
@@ -141,7 +176,7 @@ class LeaseTests(Concurrent):
 
             extended, rescued = together(
                 lambda record=record: self.engine.extend(
-                    [record.pk], worker=record.reserved_by, lease=MINUTE, now=NOON
+                    [reservation_of(record)], lease=MINUTE, now=NOON
                 ),
                 lambda: JobRecord.objects.activate_expired(NOON),
             )

@@ -100,6 +100,25 @@ class SettleTests(Concurrent):
             assert {record.pk: JobState.CANCELLED if cancelled else JobState.RETRY} == live()
             JobRecord.objects.all().delete()
 
+    def test_succeeded_or_asked_to_stop(self):
+        for _ in range(10):
+            record = make(JobState.IN_PROGRESS)
+            end = ending(record, Succeeded("done"))
+
+            settled, (cancelled, asked) = together(
+                lambda end=end: self.engine.settle([end], NOON),
+                lambda record=record: self.engine.cancel(
+                    JobRecord.objects.filter(pk=record.pk), LATER
+                ),
+            )
+
+            # A success that was asked to stop too late is one, and never CANCELLED as well.
+            assert {record.pk} == settled
+            assert [] == cancelled
+            assert len(asked) <= 1
+            assert {} == live()
+            assert "done" == SucceededJob.objects.get(pk=record.pk).result
+
     def test_batches_that_overlap_do_not_lock_each_other_out(self):
         """Rows are locked in the order of their ids, whatever the order of the ends."""
         records = make_many(40, JobState.IN_PROGRESS)

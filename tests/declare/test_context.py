@@ -76,6 +76,13 @@ class ReportingTests:
 
         assert [("progress", 0, 0, "x" * 200)] == reporter.told
 
+    def test_message_of_progress_is_one_that_every_database_holds(self):
+        reporter = Recorder()
+
+        JobContext(reporter=reporter).progress(0, "a\x00b\ud800c")
+
+        assert [("progress", 0, 0, "a\ufffdb?c")] == reporter.told
+
     @pytest.mark.parametrize("percent", [-1, 100.1, "50", None, float("nan")])
     def test_progress_out_of_range_is_refused(self, percent):
         with pytest.raises(JobflowError) as caught:

@@ -15,6 +15,7 @@ BUILT_IN = {
     "base_delay": timedelta(seconds=1),
     "backoff": Exponential(1),
     "timeout": timedelta(seconds=30),
+    "soft_timeout": None,
     "priority": 0,
     "transactional": False,
     "on_duplicate": "return",

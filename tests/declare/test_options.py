@@ -26,8 +26,11 @@ BASE_DELAY = "seconds or a timedelta, from 0 to 365 days"
 TIMEOUT = "seconds or a timedelta, above 0 to 365 days, or None"
 RETAIN = "seconds or a timedelta, from 0 to 365 days, or None"
 BACKOFF = "Exponential(...), Linear(...), Levels([...]), Immediate() or a callable of the attempt"
+NOTIFY = "text of 1 to 1000 characters, or None"
+SENSITIVE = "a set of names of parameters, True for all or False for none"
 TRANSACTIONAL = "False or True or 'grouped'"
 DUPLICATE = "'return' or 'raise' or 'replace'"
+CONCURRENCY = "a whole number from 1 to 1000, or None"
 NAME = "1 to 200 printable characters"
 STRATEGY = Strategy()
 
@@ -55,15 +58,32 @@ GOOD = [
     ("timeout", 0.001, timedelta(milliseconds=1)),
     ("timeout", timedelta(hours=2), timedelta(hours=2)),
     ("timeout", None, None),
+    ("soft_timeout", 60, timedelta(minutes=1)),
+    ("soft_timeout", None, None),
     ("priority", -100, -100),
     ("priority", 100, 100),
     ("transactional", True, True),
     ("transactional", "grouped", "grouped"),
     ("on_duplicate", "raise", "raise"),
     ("on_duplicate", "replace", "replace"),
+    *(
+        (option, *pair)
+        for option in ("unique_for", "debounce", "debounce_max")
+        for pair in [(None, None), (60, timedelta(minutes=1))]
+    ),
     ("retain_succeeded", 0, timedelta(0)),
     ("retain_succeeded", None, None),
     ("retain_succeeded", timedelta(days=1), timedelta(days=1)),
+    ("notify", "order 7", "order 7"),
+    ("notify", None, None),
+    ("sensitive", True, True),
+    ("sensitive", False, False),
+    ("sensitive", {"order_id"}, frozenset({"order_id"})),
+    ("sensitive", ["order_id", "return"], frozenset({"order_id", "return"})),
+    ("sensitive", (), frozenset()),
+    ("concurrency", 1, 1),
+    ("concurrency", None, None),
+    ("concurrency", 1000, 1000),
     ("name", "send receipt é", "send receipt é"),
     ("name", "n" * 200, "n" * 200),
     ("aliases", ["old", "older"], ("old", "older")),
@@ -78,11 +98,17 @@ BAD = [
     *(("base_delay", value, BASE_DELAY) for value in [-1, "5", None, True, timedelta(days=366)]),
     *(("base_delay", value, BASE_DELAY) for value in [float("nan"), float("inf"), 10**400]),
     *(("backoff", value, BACKOFF) for value in [5, "linear", Linear, [1, 2], lambda: 1]),
+    *(("soft_timeout", value, TIMEOUT) for value in [0, "30"]),
     *(("timeout", value, TIMEOUT) for value in [0, -1, timedelta(0), "30", False]),
     *(("priority", value, PRIORITY) for value in [-101, 101, 0.5, "1", True, None]),
     *(("transactional", value, TRANSACTIONAL) for value in [1, 0, None, "group"]),
     *(("on_duplicate", value, DUPLICATE) for value in ["ignore", None, True]),
+    *((option, 0, TIMEOUT) for option in ("unique_for", "debounce", "debounce_max")),
     *(("retain_succeeded", value, RETAIN) for value in [-1, "7 days"]),
+    *(("notify", value, NOTIFY) for value in ["", 7, True, "x" * 1001, "a\x00b"]),
+    *(("sensitive", value, SENSITIVE) for value in ["order_id", None, 1, {"order_id": 1}, [1]]),
+    ("sensitive", ["order id"], SENSITIVE),
+    *(("concurrency", value, CONCURRENCY) for value in [0, -1, 1001, 2.0, "2", True]),
     *(("name", value, NAME) for value in ["", "n" * 201, "a\nb", "a\x00", 7, None]),
     ("aliases", "old", "a list of former names"),
     ("aliases", 7, "a list of former names"),

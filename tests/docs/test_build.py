@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import inspect
 import os
 import re
 import subprocess
@@ -9,11 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandParser
 
 import django_jobflow
-from django_jobflow import checks, conf, signals, states
+from django_jobflow import checks, conf, observe, signals, states
 from django_jobflow.declare import call_options, options
-from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.health import Finding, Health, Limits, Seen
+from django_jobflow.management.subcommands import SUBCOMMANDS
+from django_jobflow.models import Batch, JobRecord, SucceededJob, Worker
+from django_jobflow.views import HealthView
 from tests.docs.pages import DOCS, REPOSITORY
 
 pytest.importorskip("furo", reason="The packages that build the documentation are not installed.")
@@ -132,7 +137,8 @@ class LifeTests:
             for origin in move.origins or [None]
             for target in move.targets or [None]
         }
-        inside = {move for move in moves if move[0] == "replace"}  # what stays in its frame
+        # What stays in its frame.
+        inside = {move for move in moves if move[0] in {"replace", "rekey"}}
         assert moves - inside == drawn - inside
 
     def test_every_arrow_has_its_route(self, life, monkeypatch):
@@ -162,6 +168,7 @@ class ReferenceTests:
             (JobRecord, "record-fields"),
             (SucceededJob, "succeeded-fields"),
             (Worker, "worker-fields"),
+            (Batch, "batch-fields"),
         ],
     )
     def test_fields(self, page, model, table):
@@ -188,6 +195,57 @@ class ReferenceTests:
 
         names = {f"django_jobflow.{name}" for name in django_jobflow.__all__}
         assert {"django_jobflow.__version__"} == names - found
+
+
+class CommandTests:
+    @pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=lambda each: each.name)
+    def test_options_of_the_subcommand(self, page, subcommand):
+        parser = CommandParser()
+        subcommand.add_arguments(parser)
+        known = [(action.option_strings or [action.metavar])[-1] for action in parser._actions]
+
+        found = firsts(page("reference/commands"), f"{subcommand.name}-options")
+
+        assert ["--help", *[option.split()[0] for option in found]] == known
+
+
+class InspectingTests:
+    def test_every_cause_has_its_line(self, page):
+        assert list(observe.Cause) == firsts(page("reference/inspecting"), "causes")
+
+
+class HealthTests:
+    @pytest.fixture
+    def health(self, page):
+        return page("reference/health")
+
+    def test_findings(self, health):
+        assert list(Finding) == firsts(health, "findings")
+
+    def test_keys_of_the_json(self, health):
+        seen = Seen(alive=1, silent=0, youngest_beat=1, oldest_beat=1, waits={"*": 1})
+        healthy = Health(database="default", limits=Limits(), facts=(), seen=seen)
+
+        table = rows(health, "health-keys")
+
+        assert list(keys_of(healthy.report())) == [key for key, _, _ in table]
+        assert list(keys_of(healthy.summary())) == [key for key, _, told in table if told == "yes"]
+
+    def test_arguments_of_the_view(self, health):
+        arguments = HealthView.__annotations__
+
+        assert list(arguments) == firsts(health, "health-view")
+        told = re.findall(r"^    (\w+): ", inspect.getdoc(HealthView) or "", re.MULTILINE)
+        assert set(arguments) == set(told)
+
+
+def keys_of(some, before=""):
+    """Return the keys of an object, each followed by those of what it holds."""
+    for key, value in some.items():
+        if key != "*":
+            yield f"{before}{key}"
+        if isinstance(value, dict):
+            yield from keys_of(value, f"{before}{key}.")
 
 
 class ChecksTests:

@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 import pytest
 
 from django_jobflow.models import JobRecord
@@ -98,42 +96,6 @@ class ActivateScheduledTests(Contract):
             high.pk: JobState.WAITING,
             older.pk: JobState.AVAILABLE,
         } == live()
-
-
-class SecondsToNextDueTests(Contract):
-    def test_nothing_is_to_come_and_there_is_no_moment(self):
-        for state in sorted(set(JobState) - PENDING):
-            make(state)
-
-        assert self.engine.seconds_to_next_due(NOON) is None
-
-    @each_pending
-    def test_one_is_to_come_and_its_distance_has_microseconds(self, state):
-        make(state, available_at=NOON + timedelta(seconds=61, microseconds=1))
-
-        assert pytest.approx(61.000001, abs=1e-7) == self.engine.seconds_to_next_due(NOON)
-
-    def test_earliest_of_both_states_counts(self):
-        make(JobState.SCHEDULED, available_at=NOON + HOUR)
-        make(JobState.RETRY, available_at=NOON + MINUTE)
-        make(JobState.RETRY, available_at=NOON + 2 * HOUR)
-
-        assert pytest.approx(60) == self.engine.seconds_to_next_due(NOON)
-
-    def test_one_is_due_now_and_the_distance_is_nothing(self):
-        make(JobState.SCHEDULED, available_at=NOON)
-
-        assert pytest.approx(0) == self.engine.seconds_to_next_due(NOON)
-
-    def test_one_is_overdue_and_the_distance_is_negative(self):
-        make(JobState.SCHEDULED, available_at=NOON - MINUTE)
-
-        assert pytest.approx(-60) == self.engine.seconds_to_next_due(NOON)
-
-    def test_moment_is_left_out_and_comes_from_the_database(self):
-        make(JobState.SCHEDULED, available_at=self.engine.now() + HOUR)
-
-        assert 3000 < self.engine.seconds_to_next_due() <= 3600
 
 
 class RunNowTests(Contract):

@@ -233,32 +233,32 @@ class PruneEndedTests(Contract):
     def test_record_that_ended_at_the_moment_is_deleted(self, state):
         make(state, finished_at=NOON)
 
-        assert 1 == self.engine.prune_ended(NOON)
+        assert 1 == self.engine.prune(self.engine.old_ended(NOON))
         assert {} == live()
 
     @each_ended
     def test_record_that_ended_a_microsecond_later_is_kept(self, state):
         record = make(state, finished_at=NOON + TICK)
 
-        assert 0 == self.engine.prune_ended(NOON)
+        assert 0 == self.engine.prune(self.engine.old_ended(NOON))
         assert {} == changes(record)
 
     @each_unfinished
     def test_unfinished_record_is_kept(self, state):
         make(state)
 
-        assert 0 == self.engine.prune_ended(NOON + 1000 * HOUR)
+        assert 0 == self.engine.prune(self.engine.old_ended(NOON + 1000 * HOUR))
 
     def test_more_have_ended_than_one_statement_deletes_and_all_go(self):
         make_many(BATCH + 1, JobState.CANCELLED)
 
-        assert BATCH + 1 == self.engine.prune_ended(NOON)
+        assert BATCH + 1 == self.engine.prune(self.engine.old_ended(NOON))
         assert {} == live()
 
     def test_successes_are_kept(self):
         SucceededJobFactory(now=NOON - HOUR)
 
-        self.engine.prune_ended(NOON)
+        self.engine.prune(self.engine.old_ended(NOON))
 
         assert 1 == len(succeeded())
 
@@ -267,27 +267,27 @@ class PruneSucceededTests(Contract):
     def test_success_of_the_moment_is_deleted(self):
         SucceededJobFactory(now=NOON)
 
-        assert 1 == self.engine.prune_succeeded(NOON)
+        assert 1 == self.engine.prune(self.engine.old_succeeded(NOON))
         assert set() == succeeded()
 
     def test_success_of_a_microsecond_later_is_kept(self):
         success = SucceededJobFactory(now=NOON + TICK)
 
-        assert 0 == self.engine.prune_succeeded(NOON)
+        assert 0 == self.engine.prune(self.engine.old_succeeded(NOON))
         assert {success.pk} == succeeded()
 
     def test_names_are_given_and_only_they_are_deleted(self):
         for name in ("a", "b", "c"):
             SucceededJobFactory(now=NOON, name=name)
 
-        assert 2 == self.engine.prune_succeeded(NOON, names=["a", "b"])
+        assert 2 == self.engine.prune(self.engine.old_succeeded(NOON, names=["a", "b"]))
         assert ["c"] == list(SucceededJob.objects.values_list("name", flat=True))
 
     def test_exceptions_are_given_and_they_are_kept(self):
         for name in ("a", "b", "c"):
             SucceededJobFactory(now=NOON, name=name)
 
-        assert 2 == self.engine.prune_succeeded(NOON, but=["c"])
+        assert 2 == self.engine.prune(self.engine.old_succeeded(NOON, but=["c"]))
         assert ["c"] == list(SucceededJob.objects.values_list("name", flat=True))
 
     def test_more_are_old_than_one_statement_deletes_and_all_go(self):
@@ -296,12 +296,12 @@ class PruneSucceededTests(Contract):
             [SucceededJob(**old | {"id": number}) for number in range(BATCH + 1)]
         )
 
-        assert BATCH + 1 == self.engine.prune_succeeded(NOON)
+        assert BATCH + 1 == self.engine.prune(self.engine.old_succeeded(NOON))
         assert set() == succeeded()
 
     def test_live_records_are_kept(self):
         record = make(JobState.FAILED)
 
-        self.engine.prune_succeeded(NOON + HOUR)
+        self.engine.prune(self.engine.old_succeeded(NOON + HOUR))
 
         assert {} == changes(record)

@@ -145,6 +145,12 @@ class RaiseTests(KeyContract):
 
         assert {holder.pk: JobState.AVAILABLE} == live()
 
+    def test_key_comes_twice_and_none_is_stored(self):
+        with pytest.raises(DuplicateJob):
+            self.strict.enqueue_many({"order_id": n} for n in (6, 7, 6))
+
+        assert {} == live()
+
 
 class ReplaceTests(KeyContract):
     def test_waiting_holder_has_the_arguments_and_the_time_of_the_new_call(self):
@@ -164,6 +170,18 @@ class ReplaceTests(KeyContract):
         } == differences
         assert (holder.pk, True) == (found.pk, found.duplicate)
         assert columns(stored(holder)) == columns(found)
+
+    def test_many_calls_replace_what_waits_and_each_other(self):
+        holder = make(queue_key="order:7")
+
+        ids = self.latest.enqueue_many(
+            {"order_id": n, "copy_to": to} for n, to in [(7, "a"), (8, "b"), (7, "c"), (8, "d")]
+        )
+
+        assert [holder.pk, ids[1], holder.pk, ids[1]] == ids
+        assert ["c", "d"] == [
+            JobRecord.objects.get(pk=pk).kwargs["copy_to"] for pk in (holder.pk, ids[1])
+        ]
 
     @pytest.mark.parametrize("state", [JobState.SCHEDULED, JobState.AVAILABLE, JobState.WAITING])
     def test_holder_waits_and_is_replaced(self, state):

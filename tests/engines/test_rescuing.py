@@ -21,13 +21,13 @@ from tests.engines.contract import (
 BATCH = 1000
 
 
-def lost(number, worker="host-1:4711", at=LATER):
+def lost(number, worker="host-1:4711", at=LATER, cause="stopped renewing its lease"):
     return {
         "number": number,
         "at": at,
         "worker": worker,
         "exception": "django_jobflow.exceptions.WorkerLost",
-        "message": f"Worker {worker} stopped renewing its lease.",
+        "message": f"Worker {worker} {cause}.",
         "traceback": "",
     }
 
@@ -213,6 +213,13 @@ class GiveBackTests(Contract):
             changes(spent)
         )
         assert [[lost(1)], [lost(3)]] == [new_errors(running), new_errors(spent)]
+
+    def test_errors_tell_how_the_worker_ended(self):
+        record = make(JobState.IN_PROGRESS)
+
+        self.engine.give_back("host-1:4711", LATER, cause="was killed by SIGKILL")
+
+        assert [lost(1, cause="was killed by SIGKILL")] == new_errors(record)
 
     @pytest.mark.parametrize("name", ["host-1:47", "host-2:4711", "HOST-1:4711", "host-1:4711 "])
     def test_what_another_worker_holds_is_left(self, name):

@@ -32,6 +32,7 @@ class ReserveTests(Contract):
             "state": JobState.RESERVED,
             "reserved_by": "w",
             "reserved_at": LATER,
+            "reserved_count": 1,
             "expires": LATER + 90 * SECOND,
             "updated_at": LATER,
         } == changes(record)
@@ -63,7 +64,7 @@ class ReserveTests(Contract):
 
         facts = columns(record)
         expected = {name: facts[name] for name in reservation.__slots__ if name != "worker"}
-        assert expected | {"worker": "w"} == {
+        assert expected | {"worker": "w", "reserved_count": 2} == {
             name: getattr(reservation, name) for name in reservation.__slots__
         }
 
@@ -72,9 +73,8 @@ class ReserveTests(Contract):
 
         reserve()
 
-        assert {"state", "reserved_by", "reserved_at", "expires", "updated_at"} == set(
-            changes(record)
-        )
+        expected = {"state", "reserved_by", "reserved_at", "reserved_count", "expires"}
+        assert expected | {"updated_at"} == set(changes(record))
 
     def test_timeout_is_left_out_and_comes_from_the_settings(self, settings):
         settings.JOBFLOW = {"RESERVATION_TIMEOUT": 7}
@@ -255,12 +255,3 @@ class ReserveQueuesTests(Contract):
 
         assert [] == reserve(queues=["email"])
         assert [record.pk] == [each.pk for each in reserve(queues=[other])]
-
-    def test_waiting_queues_are_those_with_available_records(self):
-        make(queue="b")
-        make(queue="a")
-        make(queue="a")
-        make(JobState.SCHEDULED, queue="c")
-        make(JobState.RESERVED, queue="d")
-
-        assert ["a", "b"] == self.engine.waiting_queues()

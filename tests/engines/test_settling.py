@@ -105,6 +105,7 @@ class SucceedTests(SettleContract):
             "finished_at",
             "updated_at",
             "cancel_requested_at",
+            "reserved_count",
             "held_queue_key",
             "held_execution_key",
         } == of_record - kept

@@ -174,9 +174,14 @@ class StartManyTests(Contract):
 
 
 class ExtendTests(Contract):
-    def extend(self, *records, worker="host-1:4711", now=LATER):
-        ids = [record.pk for record in records]
-        return self.engine.extend(ids, worker=worker, lease=LEASE, now=now)
+    def extend(self, *records, now=LATER):
+        """Let the worker of the factory extend *records*; return the ids that it has."""
+        reservations = [reservation_of(record) for record in records]
+        for reservation in reservations:
+            reservation.worker = "host-1:4711"
+        held = self.engine.extend(reservations, lease=LEASE, now=now)
+        assert [each for each in reservations if each in held] == held
+        return {each.id for each in held}
 
     @pytest.mark.parametrize("state", sorted(HELD))
     def test_held_record_has_its_lease_from_now_on(self, state):
@@ -206,6 +211,15 @@ class ExtendTests(Contract):
         assert {ours.pk} == self.extend(ours, theirs)
         assert {} == changes(theirs)
 
+    def test_attempts_differ_and_each_is_asked_for_its_own(self):
+        records = [make(JobState.IN_PROGRESS, attempt=attempt) for attempt in (1, 1, 2, 3)]
+        mixed_up = [stored(record) for record in records]
+        for record, attempt in zip(mixed_up, (1, 2, 2, 1), strict=True):
+            record.attempt = record.reserved_count = attempt
+
+        assert {records[0].pk, records[2].pk} == self.extend(*mixed_up)
+        assert [{"expires": LATER + LEASE}, {}] * 2 == [changes(record) for record in records]
+
     def test_nothing_is_held_and_nothing_is_asked(self, django_assert_num_queries):
         with django_assert_num_queries(0):
             assert set() == self.extend()
@@ -224,16 +238,16 @@ class CancelRequestsTests(Contract):
         make(JobState.IN_PROGRESS, cancel_requested_at=NOON)  # not asked about
         running = make(JobState.IN_PROGRESS)
         theirs = make(JobState.IN_PROGRESS, cancel_requested_at=NOON, reserved_by="other")
+        retried = make(JobState.RETRY, cancel_requested_at=NOON)
+        reservations = [reservation_of(each) for each in (asked, running, theirs, retried)]
+        for reservation in reservations:
+            reservation.worker = "host-1:4711"
 
-        found = self.engine.cancel_requests(
-            [asked.pk, running.pk, theirs.pk], worker="host-1:4711"
-        )
-
-        assert {asked.pk} == found
+        assert reservations[:1] == self.engine.cancel_requests(reservations)
 
     def test_nothing_runs_and_nothing_is_asked(self, django_assert_num_queries):
         with django_assert_num_queries(0):
-            assert set() == self.engine.cancel_requests([], worker="w")
+            assert [] == self.engine.cancel_requests([])
 
 
 class WriteProgressTests(Contract):

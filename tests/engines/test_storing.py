@@ -2,13 +2,25 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
-from django_jobflow import DuplicateJob, Job, UnknownJob
+from django_jobflow import DuplicateJob, Job, UnknownJob, enqueue
 from django_jobflow.attempts import key_digest
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
 from tests.engines.contract import HOUR, NOON, SECOND, TICK, Contract, columns, live, make, stored
+
+KEYS = ("q0", "q1", None, None, "q2")
+TEXTS = ("é 🙂", "100 % %s %(name)s", "\"quoted\" 'twice' \\ \\n", "$.a [0]", "\t\n\x01\x7f", "")
+OPTIONS = (
+    {},
+    {"delay": 60},
+    {"run_at": NOON, "expires_at": NOON + HOUR, "timeout": None},
+    {"priority": 9, "tags": ["a", "é"], "meta": {"b": [1, None]}, "queue": "reports"},
+    {"partition": "eu", "execution_key": "e 🙂", "max_attempts": 1},
+    {"partition": "eu", "queue_key": "q 🙂"},
+    {"queue_key": "q", "execution_key": "e", "delay": timedelta(microseconds=1)},
+)
 
 
 def names():
@@ -60,6 +72,7 @@ class EnqueueTests(StoringContract):
             "expires": None,
             "expires_at": None,
             "reserved_by": None,
+            "reserved_count": 0,
             "reserved_at": None,
             "started_at": None,
             "finished_at": None,
@@ -67,6 +80,7 @@ class EnqueueTests(StoringContract):
             "errors": [],
             "tags": [],
             "meta": {},
+            "batch_id": None,
             "progress": None,
             "progress_message": "",
         } == facts
@@ -163,16 +177,55 @@ class EnqueueManyTests(StoringContract):
         assert [0, 1, 2] == [found[pk].kwargs["order_id"] for pk in ids]
         assert {JobState.AVAILABLE} == {record.state for record in found.values()}
 
-    def test_each_is_stored_like_a_single_one(self):
-        [pk] = self.receipt.using(priority=9, tags=["a"]).enqueue_many([{"order_id": 1}])
-        single = self.receipt.using(priority=9, tags=["a"]).enqueue(order_id=1)
+    @pytest.mark.parametrize("options", OPTIONS)
+    def test_each_is_stored_like_a_single_one(self, options):
+        enqueuer = self.receipt.using(**options)
+        [pk] = enqueuer.enqueue_many([{"order_id": 1, "copy_to": 1.5}])
+        one = JobRecord.objects.get(pk=pk)
+        JobRecord.objects.all().delete()
 
+        other = columns(stored(enqueuer.enqueue(order_id=1, copy_to=1.5)))
         own = {"id", "created_at", "available_at", "updated_at"}
-        one, other = columns(JobRecord.objects.get(pk=pk)), columns(stored(single))
-        assert {name: value for name, value in one.items() if name not in own} == {
+        assert {name: value for name, value in columns(one).items() if name not in own} == {
             name: value for name, value in other.items() if name not in own
         }
-        assert all(one[name] <= other[name] for name in own)
+        assert all(getattr(one, name) <= other[name] for name in own)
+
+    @pytest.mark.parametrize("text", TEXTS)
+    def test_text_is_stored_as_it_is(self, text):
+        single = self.receipt.enqueue(text, copy_to={text: [text]})
+        [pk] = self.receipt.enqueue_many([{"order_id": text, "copy_to": {text: [text]}}])
+
+        assert [text] == stored(single).args
+        assert {"order_id": text, "copy_to": {text: [text]}} == (
+            JobRecord.objects.get(pk=pk).kwargs
+        )
+
+    def test_next_calls_are_read_when_the_first_ones_are_stored(self):
+        there = {}
+
+        def calls():
+            for number in range(2500):
+                if number in {0, 999, 1000, 1999, 2000}:
+                    there[number] = JobRecord.objects.count()
+                yield {"order_id": number}
+
+        self.receipt.enqueue_many(calls())
+
+        assert {0: 0, 999: 0, 1000: 1000, 1999: 1000, 2000: 2000} == there
+
+    def test_large_calls_are_stored_a_few_at_a_time(self, monkeypatch):
+        monkeypatch.setattr(enqueue, "BATCH_SIZE", 100)
+        there = []
+
+        def calls():
+            for _ in range(5):
+                there.append(JobRecord.objects.count())
+                yield {"order_id": "x" * 50}
+
+        self.receipt.enqueue_many(calls())
+
+        assert [0, 0, 2, 2, 4] == there
 
     def test_more_calls_than_one_statement_takes_are_stored(self):
         ids = self.receipt.enqueue_many({"order_id": n} for n in range(1001))
@@ -205,6 +258,53 @@ class EnqueueManyTests(StoringContract):
 
         assert [holder.pk, ids[0], ids[2]] == names()
         assert (holder.pk, ids[0]) == (ids[1], ids[3])
+
+    def test_some_have_a_key_and_all_ids_are_in_order(self):
+        class Sometimes(Job):
+            def perform(self, number):
+                pass
+
+            def queue_key(self, number):
+                return f"🙂 {number}" if number % 3 else None
+
+        holder = Sometimes.enqueue(number=10)
+
+        ids = Sometimes.enqueue_many({"number": number % 20} for number in range(40))
+
+        found = JobRecord.objects.in_bulk(ids)
+        assert [number % 20 for number in range(40)] == [found[pk].kwargs["number"] for pk in ids]
+        assert holder.pk == ids[10] == ids[30]
+        fresh = [pk for pk in ids[:20] if pk != holder.pk]
+        assert sorted(fresh) == fresh
+        assert ids[1] == ids[21]
+        assert ids[0] != ids[20]
+
+
+class SilentDatabaseTests(StoringContract):
+    """A database such as MySQL, whose INSERT tells no more than the id of one row."""
+
+    @pytest.fixture(autouse=True)
+    def silent(self, db, monkeypatch):
+        with connection.cursor() as cursor:
+            if not hasattr(cursor, "lastrowid"):
+                pytest.skip("Its driver does not tell the id of the row.")
+        for feature in ("can_return_columns_from_insert", "can_return_rows_from_bulk_insert"):
+            monkeypatch.setattr(type(connection.features), feature, False)
+
+    def test_record_is_as_it_is_stored(self):
+        for options in ({}, {"queue_key": "q"}, {"delay": 60}, {"execution_key": "e"}):
+            record = self.receipt.using(**options).enqueue(7)
+            assert columns(stored(record)) == columns(record)
+
+    def test_key_is_held_and_its_holder_is_returned(self):
+        holder = self.receipt.using(queue_key="q").enqueue(7)
+
+        assert holder == self.receipt.using(queue_key="q").enqueue(7)
+
+    def test_many_calls_are_stored_in_order(self):
+        ids = self.receipt.enqueue_many({"order_id": n} for n in range(5))
+
+        assert ids == names()
 
 
 class TransactionTests(StoringContract):
@@ -325,23 +425,64 @@ class OtherDatabaseTests(StoringContract):
         assert JobState.AVAILABLE == stored(here).state
 
 
-class InsertTests(StoringContract):
-    def test_key_is_held_and_the_insert_says_so(self):
+class StoreTests(StoringContract):
+    def test_key_is_held_and_nothing_is_stored(self):
         make(queue_key="q")
-        record = JobRecord(
-            name="x", queue_key="q", held_queue_key=key_digest("", "q"), created_at=NOON
-        )
+        enqueuer = self.receipt.using(queue_key="q")
 
-        with pytest.raises(IntegrityError):
-            self.engine.insert(record)
+        assert self.engine.store(enqueuer.terms, enqueuer._call((7,), {})) is None
 
         assert 1 == len(live())
+
+    def test_keys_are_held_and_all_others_are_stored(self):
+        make(queue_key="q1")
+        terms = self.receipt.using().terms
+        calls = [self.receipt.using(queue_key=key)._call((7,), {}) for key in KEYS]
+
+        ids = self.engine.store_many(terms, calls)
+
+        found = [self.engine.holder_of(key_digest("", key)) for key in ("q0", "q2")]
+        assert [None, found[0].pk, found[1].pk] == [ids[1], ids[0], ids[4]]
+        assert sorted(pk for pk in ids if pk) == [pk for pk in ids if pk]
+        assert 5 == len(live())
+
+    def test_all_keys_are_held_and_nothing_is_stored(self):
+        make(queue_key="q1")
+        enqueuer = self.receipt.using(queue_key="q1")
+
+        assert [None] == self.engine.store_many(enqueuer.terms, [enqueuer._call((7,), {})])
+
+    def test_row_that_is_wrong_is_an_error_and_no_duplicate(self):
+        enqueuer = self.receipt.using()
+        enqueuer.terms.priority = 101
+        call = enqueuer._call((7,), {})
+
+        for store in (
+            lambda: self.engine.store(enqueuer.terms, call),
+            lambda: self.engine.store_many(enqueuer.terms, [call]),
+        ):
+            with pytest.raises((IntegrityError, OperationalError)), transaction.atomic():
+                store()
+
+    def test_records_are_read_in_order(self):
+        records = [make() for _ in range(3)]
+        ids = [record.pk for record in records][::-1]
+
+        assert ids == [record.pk for record in self.engine.read(ids)]
 
     def test_holder_is_found_by_the_digest(self):
         record = make(queue_key="q")
 
         assert record == self.engine.holder_of(key_digest("", "q"))
         assert self.engine.holder_of(key_digest("", "other")) is None
+
+    def test_holders_are_found_by_their_digests(self):
+        holders = {make(queue_key=key).held_queue_key: key for key in ("a", "b")}
+
+        found = self.engine.holders_of([*holders, key_digest("", "other"), None])
+
+        assert set(holders) == set(found)
+        assert {} == self.engine.holders_of([None])
 
     def test_holder_changes_whenever_it_is_looked_for_and_the_call_gives_up(self):
         """A constraint that refuses a row whose holder cannot be found must not loop for ever."""
@@ -352,10 +493,10 @@ class InsertTests(StoringContract):
 
         make(queue_key="q")
         enqueuer = self.receipt.using(queue_key="q")
-        record = enqueuer._record(self.engine, (7,), {})
+        call = enqueuer._call((7,), {})
 
         with pytest.raises(DuplicateJob) as error:
-            enqueuer._insert(Vanishing("default"), record)
+            enqueuer._store(Vanishing("default"), call, enqueuer.terms)
 
         expected = (
             "shop.Receipt: the holder of queue key 'q' changed 5 times while this call was to be "

@@ -71,6 +71,23 @@ def replacing(**options):
     return replace
 
 
+def rekeying(other, *, taken=False):
+    """Give the record the execution key that *other* makes of its own; another may hold that."""
+
+    def rekey(engine, record):
+        key = other(record.execution_key)
+        if taken and not engine.records.filter(execution_key=key, state__in=KEYED).exists():
+            make(execution_key=key)
+        engine.edit(engine.records.filter(pk=record.pk), {"execution_key": key})
+
+    return rekey
+
+
+def expiring(engine, record):
+    engine.records.filter(pk=record.pk).update(expires_at=FAR)
+    engine.expire(engine.records, FAR)
+
+
 VERBS = {
     "replace": [replacing(), replacing(delay=60), replacing(execution_key="e")],
     "activate": [lambda engine, record: engine.activate_scheduled(engine.records, FAR)],
@@ -105,12 +122,27 @@ VERBS = {
         lambda engine, record: engine.fail_lost(engine.records, FAR),
         lambda engine, record: engine.give_back(WORKER, LATER),
     ],
+    "expire": [expiring],
     "cancel": [
         lambda engine, record: engine.cancel(engine.records.filter(pk=record.pk), LATER),
         settling(Cancelled(ERROR)),
     ],
     "run_now": [lambda engine, record: engine.run_now(engine.records, LATER)],
-    "retry": [lambda engine, record: engine.retry(engine.records, LATER)],
+    "reschedule": [
+        lambda engine, record: engine.reschedule(engine.records, delay=HOUR),
+        lambda engine, record: engine.reschedule(engine.records, NOON),
+    ],
+    "rekey": [
+        rekeying(lambda key: None),
+        rekeying(lambda key: "held" if key != "held" else "free", taken=True),
+        rekeying(lambda key: key),
+    ],
+    "retry": [
+        lambda engine, record: engine.retry(engine.records, LATER),
+        lambda engine, record: engine.retry(
+            engine.records.filter(pk=record.pk), LATER, {"execution_key": "f"}
+        ),
+    ],
 }
 NEEDS_SPENT = {"lose"}
 TOGETHER = {"rescue": ["lose"], "lose": ["rescue"]}  # a worker that is given back does both

@@ -1,3 +1,4 @@
+from django_jobflow.engines.workers import Beat
 from django_jobflow.models import Worker
 from tests.engines.contract import HOUR, MINUTE, NOON, TICK, Contract
 from tests.factories import WorkerFactory
@@ -11,7 +12,8 @@ class WorkerTests(Contract):
     def test_worker_that_begins_has_a_row(self):
         before = self.engine.now()
 
-        self.engine.register_worker("h:1", host="h", pid=1, queues=["a", "b"], threads=4)
+        known = {"names": {"b", "a"}}
+        self.engine.register_worker("h:1", host="h", pid=1, queues=["a", "b"], threads=4, **known)
 
         worker, after = Worker.objects.get(), self.engine.now()
         assert ("h:1", "h", 1, ["a", "b"], 4) == (
@@ -21,6 +23,7 @@ class WorkerTests(Contract):
             worker.queues,
             worker.threads,
         )
+        assert ["a", "b"] == worker.names
         assert before <= worker.started_at <= after
         assert before <= worker.heartbeat_at <= after
 
@@ -62,6 +65,33 @@ class WorkerTests(Contract):
 
         assert 1 == self.engine.prune_workers(MINUTE)
         assert {"alive"} == names()
+
+
+class BeatTests(Contract):
+    def test_youngest_comes_first_with_its_queues(self):
+        WorkerFactory(heartbeat_at=NOON - HOUR)
+        WorkerFactory(heartbeat_at=NOON - MINUTE, queues=["a", "b"])
+
+        assert [Beat(60.0, ("a", "b")), Beat(3600.0)] == self.engine.beats(9, NOON)
+
+    def test_no_more_are_read_than_are_wanted(self):
+        WorkerFactory(heartbeat_at=NOON - HOUR)
+        WorkerFactory(heartbeat_at=NOON)
+
+        assert [Beat(0.0)] == self.engine.beats(1, NOON)
+
+    def test_beat_that_is_yet_to_come_has_no_age(self):
+        WorkerFactory(heartbeat_at=NOON + TICK)
+
+        assert [Beat(0.0)] == self.engine.beats(9, NOON)
+
+    def test_age_is_counted_by_the_clock_of_the_database(self):
+        began = self.engine.now() - HOUR
+        WorkerFactory(heartbeat_at=began)
+
+        [beat] = self.engine.beats(9)
+
+        assert 3600 <= beat.age <= (self.engine.now() - began).total_seconds()
 
 
 class ServedQueuesTests(Contract):

@@ -61,6 +61,11 @@ class PartialIndexTests:
         columns = '("queue", "id") WHERE' if is_partial else '("state", "queue", "id")'
         assert columns in found
 
+    def test_it_may_be_partial_on_sqlite_too(self, is_partial, db):
+        found = self.sql(fallback=["state"], on_sqlite=True)
+
+        assert (is_partial or connection.vendor == "sqlite") is ("WHERE" in found)
+
     def test_unique_index_is_unique(self, db):
         assert self.sql(unique=True).startswith('CREATE UNIQUE INDEX "i" ON "jobflow_job"')
 
@@ -73,3 +78,4 @@ class PartialIndexTests:
         assert "django_jobflow.models.fields.PartialIndex" == path
         assert index == PartialIndex(*arguments, **kwargs)
         assert index != PartialIndex(*arguments, **(kwargs | {"unique": False}))
+        assert index != PartialIndex(*arguments, **(kwargs | {"on_sqlite": True}))

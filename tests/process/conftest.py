@@ -56,13 +56,16 @@ class WorkerProcess:
 
 @pytest.fixture
 def start_worker(worker_env, tmp_path) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start a worker process: ``start_worker("--drain", LEASE=2)``."""
+    """Start a worker process: ``start_worker("--drain", LEASE=2)``.
+
+    It is one process without a supervisor, unless ``"--processes=1"`` or more is asked for.
+    """
     started: list[WorkerProcess] = []
 
     def start(*arguments: str, **settings: Any) -> WorkerProcess:
         env = worker_env | {"JOBFLOW_TEST_SETTINGS": json.dumps(settings)}
         log = tmp_path / f"worker-{len(started)}.log"
-        started.append(WorkerProcess(list(arguments), env, log))
+        started.append(WorkerProcess(["--processes=0", *arguments], env, log))
         return started[-1]
 
     yield start

@@ -25,6 +25,23 @@ OTHERS = {
     ),
 }
 
+CUT = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+CONNECTED = {
+    "postgresql": "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = %s",
+    "mysql": "SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s",
+}
+
+
+def cut_connection(session: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(CUT[connection.vendor], [session])
+
+
+def is_connected(session: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(CONNECTED[connection.vendor], [session])
+        return bool(cursor.fetchone()[0])
+
 
 def cut_connections() -> int:
     """Cut every connection to the test's database but our own; return how many."""
@@ -74,6 +91,22 @@ class CutConnectionTests:
         jobs.MakeOrder.enqueue("b")
 
         until(lambda: SucceededJob.objects.count() == 2)
+        assert [1, 1] == list(SucceededJob.objects.values_list("attempt", flat=True))
+
+    def test_next_job_of_a_slot_does_not_get_a_connection_that_was_cut_alone(
+        self, start_worker, until
+    ):
+        start_worker("--threads=1")
+        jobs.tell_process.enqueue()
+        until(SucceededJob.objects.exists)
+        [(_, session)] = SucceededJob.objects.values_list("result", flat=True)
+
+        cut_connection(session)
+        until(lambda: not is_connected(session))
+        jobs.MakeOrder.enqueue("a")
+
+        retried = JobRecord.objects.filter(state=JobState.RETRY)
+        until(lambda: SucceededJob.objects.count() == 2 or retried.exists())
         assert [1, 1] == list(SucceededJob.objects.values_list("attempt", flat=True))
 
 

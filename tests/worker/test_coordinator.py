@@ -1,6 +1,7 @@
 """What a worker takes, in which order, and when it ends."""
 
 import logging
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
 
@@ -12,8 +13,20 @@ from django_jobflow import JobState, signals
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.worker.coordinator import Coordinator
+from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.process import work
 from tests.app import jobs
 from tests.factories import JobRecordFactory
+
+
+@contextmanager
+def receiving(signal, receiver):
+    signal.connect(receiver)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver)
 
 
 def read_lines(path):
@@ -76,6 +89,38 @@ class TakingTests:
         runs = list(SucceededJob.objects.order_by("started_at"))
         assert [*range(6)] == [run.result for run in runs]
         assert all(earlier.succeeded_at <= later.reserved_at for earlier, later in pairwise(runs))
+
+
+class PassedOverTests:
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="Others look at all each time.")
+    def test_record_before_the_last_one_is_taken_without_a_poll(
+        self, transactional_db, monkeypatch, settings
+    ):
+        settings.JOBFLOW = {"POLL_INTERVAL": 3600}
+        monkeypatch.setattr("django_jobflow.engines.postgresql_head.FULL_SHARE", 500)
+        ended = []
+        coordinator = Coordinator(WorkerOptions(database="default"))
+
+        def succeeded(record, **_):
+            ended.append(record.pk)
+            if len(ended) == 1:  # the head stands behind it by now
+                early = timezone.now() - timedelta(days=1)
+                jobs.add.using(run_at=early).enqueue(2)
+            else:
+                coordinator.request_stop()
+
+        with receiving(signals.job_succeeded, succeeded):
+            jobs.add.enqueue(1)
+            coordinator.run()
+
+        assert 2 == SucceededJob.objects.count()
+
+    def test_job_that_no_slot_took_is_not_counted(self, transactional_db, monkeypatch):
+        """Under load it is given back, to be executed and counted later."""
+        monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", -1)
+        jobs.add.enqueue_many({"a": number} for number in range(50))
+
+        assert 50 == work(WorkerOptions(database="default", drain=True, threads=1))
 
 
 class EndingTests:
@@ -257,7 +302,42 @@ def refused_name():
         cursor.execute(drop)
 
 
+@pytest.fixture
+def refused_postponement():
+    """The name of a job that nobody knows, and that the database will never postpone."""
+    name = "gone.Job"
+    unwanted = f"NEW.name = '{name}' AND NEW.state = 'SCHEDULED'"
+    if connection.vendor == "sqlite":
+        add = (
+            "CREATE TRIGGER refuse BEFORE UPDATE ON jobflow_job "
+            f"WHEN {unwanted} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        drop = "DROP TRIGGER refuse"
+    else:
+        condition = unwanted.replace("NEW.", "")
+        add = f"ALTER TABLE jobflow_job ADD CONSTRAINT refuse CHECK (NOT ({condition}))"
+        drop = "ALTER TABLE jobflow_job DROP CONSTRAINT refuse"
+    with connection.cursor() as cursor:
+        cursor.execute(add)
+    yield name
+    with connection.cursor() as cursor:
+        cursor.execute(drop)
+
+
 class RefusedEndTests:
+    def test_an_unknown_job_that_cannot_be_put_back_holds_up_nobody(
+        self, drain, refused_postponement, caplog
+    ):
+        unknown = JobRecordFactory(name=refused_postponement, state=JobState.AVAILABLE)
+        jobs.add.enqueue_many({"a": number} for number in range(10))
+
+        drain()
+
+        unknown.refresh_from_db()
+        assert 10 == SucceededJob.objects.count()
+        assert (JobState.AVAILABLE, 0) == (unknown.state, unknown.attempt)
+        assert 1 == caplog.text.count("cycle_refused")
+
     def test_others_do_not_wait_behind_it(self, drain, refused_name, caplog):
         refused = jobs.name_thread.enqueue()
         jobs.add.enqueue_many({"a": number} for number in range(10))

@@ -7,12 +7,15 @@ import pytest
 from django_jobflow import JobState
 from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, Worker
+from django_jobflow.outcomes import Succeeded
+from django_jobflow.worker.coordinator import Coordinator
 from django_jobflow.worker.duties import Duties
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.inbox import Inbox
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.running import Running
+from django_jobflow.worker.vitals import Unwatched
 from tests.app import jobs
 from tests.factories import JobRecordFactory, WorkerFactory
 
@@ -24,10 +27,10 @@ def make_duties(transactional_db):
 
     def make(**options):
         given = WorkerOptions(database="default", **options)
-        engine, inbox = engine_for("default"), Inbox()
-        running = Running(1, "default", inbox)
+        engine, inbox, vitals = engine_for("default"), Inbox(), Unwatched()
+        running = Running(1, engine, inbox, vitals)
         made.append((running, inbox))
-        duties = Duties(engine, given, running, Fetch(engine, given))
+        duties = Duties(engine, given, running, Fetch(engine, given), vitals)
         duties.register()
         return duties
 
@@ -37,16 +40,36 @@ def make_duties(transactional_db):
         inbox.close()
 
 
-def hold(duties):
-    """Let *duties* hold a record as if it ran."""
-    JobRecordFactory(name="tests.app.jobs.add", args=[1])
+def take(duties):
+    """Return an execution of the next record, as if *duties* ran it."""
     engine = duties.engine
     found = engine.reserve(
         limit=1, worker=duties.options.name, queues=None, timeout=duties.fetch.timeout
     )
     [reservation] = engine.start(found, lease=duties.lease)
-    duties.running.executions[reservation.id] = Execution(reservation, jobs.add.job)
-    return JobRecord.objects.get(pk=reservation.id)
+    execution = Execution(reservation, jobs.add.job)
+    duties.running.add(execution)
+    return execution
+
+
+def hold(duties):
+    """Let *duties* hold a record as if it ran."""
+    JobRecordFactory(name="tests.app.jobs.add", args=[1])
+    return JobRecord.objects.get(pk=take(duties).id)
+
+
+def context_of(duties, execution):
+    """Return what the body of *execution* is told."""
+    return execution.begin(duties.running.reports.of(execution))
+
+
+def hold_twice(duties):
+    """Let *duties* hold a record, lose it, and get it again; return both executions."""
+    JobRecordFactory(name="tests.app.jobs.add", args=[1], max_attempts=1)
+    older = take(duties)
+    duties.engine.give_back(duties.options.name)
+    duties.engine.retry(JobRecord.objects.all())
+    return older, take(duties)
 
 
 class HeartbeatTests:
@@ -64,7 +87,7 @@ class HeartbeatTests:
         duties = make_duties()
         before = hold(duties)
 
-        duties.running.reports.heartbeat(before.pk)
+        context_of(duties, duties.running.executions[before.pk]).heartbeat()
         duties.do()
 
         assert JobRecord.objects.get().expires > before.expires
@@ -79,6 +102,18 @@ class HeartbeatTests:
         duties.do()
 
         assert f"lease_lost job_id={record.pk}" in caplog.text
+
+    def test_renewal_that_comes_too_late_is_said(self, make_duties, caplog):
+        duties = make_duties()
+        record = hold(duties)
+        duties.beat()
+        assert "heartbeat_late" not in caplog.text
+        duties._renewed_at -= duties.lease.total_seconds() + 1
+
+        duties.beat()
+
+        assert 1 == caplog.text.count("heartbeat_late")
+        assert f"lease_lost job_id={record.pk}" not in caplog.text
 
     def test_row_that_was_deleted_is_written_again(self, make_duties):
         duties = make_duties(queues=("a",))
@@ -124,6 +159,29 @@ class SweepTests:
         record.refresh_from_db()
         assert JobState.AVAILABLE == record.state
 
+    def test_nobody_is_rescued_after_trouble_that_all_had(self, make_duties):
+        duties = make_duties()
+        lapsed = JobRecordFactory(state=JobState.RESERVED, expires=engine_for().now())
+        duties.sweep.bring_forward()
+
+        duties.hold_off()
+        duties.do()
+
+        lapsed.refresh_from_db()
+        assert JobState.RESERVED == lapsed.state
+
+    def test_nobody_is_rescued_by_a_worker_that_was_late_itself(self, make_duties):
+        duties = make_duties()
+        lapsed = JobRecordFactory(state=JobState.RESERVED, expires=engine_for().now())
+        duties.sweep.bring_forward()
+        duties.heartbeat.bring_forward()
+
+        duties._beat_at -= duties.lease.total_seconds()
+        duties.do()
+
+        lapsed.refresh_from_db()
+        assert JobState.RESERVED == lapsed.state
+
     def test_old_rows_are_pruned(self, make_duties, settings):
         settings.JOBFLOW = {"RETAIN_FAILED": 0}
         duties = make_duties()
@@ -139,10 +197,10 @@ class ProgressTests:
     def test_last_word_is_written(self, make_duties):
         duties = make_duties()
         record = hold(duties)
-        reports = duties.running.reports
+        context = context_of(duties, duties.running.executions[record.pk])
 
-        reports.progress(record.pk, 10, "begun")
-        reports.progress(record.pk, 60, "more than half")
+        context.progress(10, "begun")
+        context.progress(60, "more than half")
         duties.do()
 
         record.refresh_from_db()
@@ -151,22 +209,98 @@ class ProgressTests:
     def test_next_word_waits_for_its_time(self, make_duties):
         duties = make_duties()
         record = hold(duties)
+        context = context_of(duties, duties.running.executions[record.pk])
 
         for percent in (10, 20):
-            duties.running.reports.progress(record.pk, percent, "")
+            context.progress(percent, "")
             duties.do()
 
         record.refresh_from_db()
         assert 10 == record.progress
+
+    def test_word_of_an_older_execution_is_not_written(self, make_duties):
+        duties = make_duties()
+        older, newer = hold_twice(duties)
+
+        context_of(duties, newer).progress(10, "newer")
+        context_of(duties, older).progress(99, "older")
+        duties.do()
+
+        record = JobRecord.objects.get()
+        assert (10, "newer") == (record.progress, record.progress_message)
 
 
 class CancelRequestTests:
     def test_request_reaches_the_execution(self, make_duties):
         duties = make_duties()
         record = hold(duties)
+        context = context_of(duties, duties.running.executions[record.pk])
         record.cancel()
 
         duties.requests.bring_forward()
         duties.do()
 
-        assert duties.running.reports.is_cancelled(record.pk)
+        assert context.is_cancelled()
+
+    def test_request_does_not_reach_an_older_execution(self, make_duties):
+        duties = make_duties()
+        older, newer = hold_twice(duties)
+        contexts = [context_of(duties, each) for each in (older, newer)]
+        JobRecord.objects.get().cancel()
+
+        duties.requests.bring_forward()
+        duties.do()
+
+        assert [False, True] == [context.is_cancelled() for context in contexts]
+
+
+class ComingBackTests:
+    """A record that was lost comes back to the process that still runs its older attempt."""
+
+    def test_older_execution_is_known_to_be_lost(self, make_duties):
+        older, newer = hold_twice(make_duties())
+
+        assert [True, False] == [older.lost, newer.lost]
+
+    def test_older_execution_is_counted_out_of_its_queue(self, make_duties):
+        duties = make_duties()
+        running = duties.running
+        executions = hold_twice(duties)
+        assert 1 == running.by_queue["default"]
+
+        for execution in executions:
+            running.forget(execution)
+
+        assert 0 == running.by_queue["default"]
+
+    def test_older_execution_has_its_slot_until_it_ends(self, make_duties):
+        duties = make_duties()
+        running = duties.running
+        running.threads = 3
+        older, newer = hold_twice(duties)
+        rooms = [running.room]
+
+        for execution in (older, newer):
+            running.forget(execution)
+            rooms.append(running.room)
+
+        assert [1, 2, 3] == rooms
+
+    def test_older_end_is_told_as_lost_and_the_newer_as_it_was(self, transactional_db, caplog):
+        """Both have come to their end within one cycle, in transactions of their own."""
+        caplog.set_level(logging.INFO)
+        coordinator = Coordinator(WorkerOptions(database="default"))
+        older, newer = hold_twice(coordinator.duties)
+        for execution in (older, newer):
+            execution.end(Succeeded())
+        newer.settled = True
+        coordinator.ledger.add([older, newer])
+
+        coordinator._cycle()
+        coordinator.running.stop()
+        coordinator.inbox.close()
+
+        assert [
+            ("reservation_lost", older.id),
+            ("job_succeeded", newer.id),
+        ] == [(each.event, each.job_id) for each in caplog.records if each.name.endswith("settle")]

@@ -1,9 +1,14 @@
 """Each way in which a body can end, through the real worker and the real table."""
 
+import asyncio
+import time
+
 import pytest
 
-from django_jobflow import JobState
+from django_jobflow import Job, JobState, SoftTimeout, job
+from django_jobflow.declare import registry
 from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.worker.softly import _Bell, warned
 from tests.app import jobs
 from tests.app.models import Order
 
@@ -38,6 +43,25 @@ class ReturningTests:
         drain()
 
         assert SucceededJob.objects.get().result == 5
+
+    def test_no_more_async_bodies_run_at_a_time_than_there_are_slots(self, drain):
+        running, most = set(), []
+
+        with registry.isolated():
+
+            @job()
+            async def step(number):
+                running.add(number)
+                most.append(len(running))
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                running.discard(number)
+
+            step.enqueue_many({"number": number} for number in range(80))
+
+            assert 80 == drain(threads=3)
+
+        assert 3 == max(most)
 
     def test_async_body_uses_the_orm(self, drain):
         Order.objects.create(number="1", email="a@example.com", total=1)
@@ -187,6 +211,145 @@ class TimeLimitTests:
         assert SucceededJob.objects.get().result == 2
 
 
+class SoftTimeLimitTests:
+    """A body is told before its time is up; the hard limit is far away in all of these."""
+
+    @pytest.fixture
+    def declare(self):
+        with registry.isolated():
+
+            def declare(perform, **options):
+                options = {"soft_timeout": 0.1, "timeout": 60, "perform": perform} | options
+                return type("Warned", (Job,), options)
+
+            yield declare
+
+    def test_plain_body_can_finish(self, drain, declare):
+        def perform(self):
+            try:
+                while True:
+                    time.sleep(0.001)
+            except SoftTimeout:
+                return "finished"
+
+        declare(perform).enqueue()
+
+        drain()
+
+        assert "finished" == SucceededJob.objects.get().result
+
+    def test_async_body_can_finish(self, drain, declare):
+        async def perform(self):
+            try:
+                await asyncio.Event().wait()
+            except SoftTimeout:
+                await asyncio.sleep(0)
+                return "finished"
+
+        declare(perform).enqueue()
+
+        drain()
+
+        assert "finished" == SucceededJob.objects.get().result
+
+    def test_it_comes_through_what_the_async_body_awaits(self, drain, declare):
+        seen = []
+
+        async def inner():
+            try:
+                async with asyncio.timeout(60):
+                    await asyncio.gather(asyncio.Event().wait())
+            except SoftTimeout as warning:
+                seen.append(str(warning))
+                raise
+
+        async def perform(self):
+            try:
+                await inner()
+            except SoftTimeout:
+                async with asyncio.timeout(60):
+                    await asyncio.sleep(0)
+                return asyncio.current_task().cancelling()
+
+        declare(perform).enqueue()
+
+        drain()
+
+        assert 0 == SucceededJob.objects.get().result
+        assert ["The job has run for its soft_timeout."] == seen
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_body_that_lets_it_go_on_has_failed(self, drain, declare, is_async):
+        def perform(self):
+            while True:
+                time.sleep(0.001)
+
+        async def aperform(self):
+            await asyncio.Event().wait()
+
+        record = declare(aperform if is_async else perform).enqueue()
+
+        drain()
+
+        assert (JobState.FAILED, 1, "django_jobflow.exceptions.SoftTimeout") == facts(record)
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_body_that_ends_before_hears_nothing(self, drain, declare, is_async):
+        def perform(self):
+            return "soon"
+
+        async def aperform(self):
+            await asyncio.sleep(0)
+            return "soon"
+
+        declare(aperform if is_async else perform, soft_timeout=60).enqueue()
+
+        drain()
+
+        assert "soon" == SucceededJob.objects.get().result
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_body_that_ignores_it_meets_the_hard_limit(self, drain, declare, is_async):
+        def perform(self):
+            while True:
+                try:
+                    while True:
+                        time.sleep(0.001)
+                except SoftTimeout:
+                    continue
+
+        async def aperform(self):
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except SoftTimeout:
+                    continue
+
+        record = declare(aperform if is_async else perform, timeout=0.4).enqueue()
+
+        drain()
+
+        assert (JobState.FAILED, 1, "django_jobflow.exceptions.JobTimeout") == facts(record)
+
+    def test_cancellation_at_the_same_time_stays_one(self):
+        """Both are asked for before the body runs again; a warning must not swallow it."""
+
+        async def body():
+            await asyncio.Event().wait()
+
+        async def run():
+            task = asyncio.ensure_future(warned(body(), 600, SoftTimeout()))
+            await asyncio.sleep(0)
+            bell = _Bell(task, SoftTimeout())
+            bell.ring()
+            task.cancel()
+            assert isinstance(bell.replace(asyncio.CancelledError()), asyncio.CancelledError)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(run())
+
+
 class TransactionalTests:
     def test_write_and_end_are_kept_together(self, drain):
         jobs.MakeOrder.enqueue("a")
@@ -218,7 +381,7 @@ class TransactionalTests:
 
         assert record.pk == SucceededJob.objects.get().pk
         assert "told" == Order.objects.get().number
-        assert "on_commit_failed name=tests.app.jobs.TellAfterwards" in caplog.text
+        assert f"on_commit_failed job_id={record.pk} job_name={record.name}" in caplog.text
         assert "reservation_lost" not in caplog.text
 
     def test_transaction_that_is_left_open_is_undone(self, drain):

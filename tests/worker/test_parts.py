@@ -1,7 +1,10 @@
 """The small parts of the worker, without a database."""
 
+import socket
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -35,6 +38,13 @@ class PaceTests:
 
         assert 0 == pace.ahead
 
+    def test_jobs_that_run_in_turn_wait_for_no_longer_than_others(self):
+        pace = Pace(4)
+        for _ in range(200):
+            pace.note(0.0002, in_turn=True)
+
+        assert 100 == pytest.approx(pace.ahead, abs=1)
+
     def test_middling_jobs_wait_for_no_longer_than_the_bound(self):
         pace = Pace(2)
         for _ in range(500):
@@ -44,35 +54,40 @@ class PaceTests:
 
 
 class PollingTests:
-    def test_pause_doubles_up_to_the_longest(self):
-        polling = Polling(timedelta(seconds=0.02), eager=True)
-        pauses = []
-        for _ in range(4):
-            polling.found(False)
-            pauses.append(round(polling.due_at - time.monotonic(), 2))
+    def pause(self, polling, *, idle=0.0, found=False):
+        polling.worked_at = time.monotonic() - idle
+        polling.looked(found)
+        return polling.due_at - time.monotonic()
 
-        assert [0.01, 0.02, 0.02, 0.02] == pauses
+    def test_pause_is_a_tenth_of_the_time_since_the_last_work(self):
+        polling = Polling(timedelta(seconds=60))
 
-    def test_work_makes_it_look_often_again(self):
-        polling = Polling(timedelta(seconds=60), eager=True)
-        for _ in range(20):
-            polling.found(False)
-        polling.found(True)
+        assert 2 == pytest.approx(self.pause(polling, idle=20), abs=0.1)
 
-        assert polling.due_at - time.monotonic() <= 0.005
+    def test_pause_after_work_is_the_shortest(self):
+        polling = Polling(timedelta(seconds=60))
+
+        assert self.pause(polling, idle=20, found=True) <= 0.005
+
+    def test_pause_exceeds_the_longest_by_no_more_than_its_spread(self):
+        polling = Polling(timedelta(seconds=10))
+
+        pauses = [self.pause(polling, idle=3600) for _ in range(50)]
+
+        assert 9.9 <= min(pauses) < max(pauses) <= 12
 
     def test_hurry_is_now(self):
-        polling = Polling(timedelta(seconds=60), eager=True)
-        polling.found(False)
+        polling = Polling(timedelta(seconds=60))
+        polling.looked(False)
         polling.hurry()
 
-        assert polling.is_due()
+        assert polling.due_at <= time.monotonic()
 
-    def test_one_that_is_told_of_changes_does_not_hurry(self):
-        polling = Polling(timedelta(seconds=60), eager=False)
-        polling.found(True)
+    def test_one_that_is_told_of_work_does_not_look_often(self):
+        polling = Polling(timedelta(seconds=60))
+        polling.eager = False
 
-        assert polling.due_at - time.monotonic() > 50
+        assert self.pause(polling, found=True) > 50
 
 
 class TimerTests:
@@ -125,6 +140,58 @@ class InboxTests:
         inbox.sleep(PATIENCE)
 
         inbox.close()
+
+
+class WatchedSocketTests:
+    @pytest.fixture
+    def watched(self):
+        ours, theirs = socket.socketpair()
+        inbox = Inbox()
+        inbox.watch(ours.fileno())
+        yield inbox, ours, theirs
+        inbox.close()
+        ours.close()
+        theirs.close()
+
+    def test_socket_ends_the_sleep(self, watched):
+        inbox, _, theirs = watched
+        theirs.send(b"x")
+
+        inbox.sleep(PATIENCE)
+
+        assert inbox.socket_called
+        assert not inbox
+
+    def test_message_is_no_call_of_the_socket(self, watched):
+        inbox, _, _ = watched
+        inbox.wake()
+
+        inbox.sleep(PATIENCE)
+
+        assert not inbox.socket_called
+
+    def test_closed_socket_is_forgotten(self, watched):
+        inbox, ours, _ = watched
+        ours.close()
+        inbox.watch(None)
+
+        inbox.sleep(0)
+
+        assert not inbox.socket_called
+
+    def test_new_socket_takes_the_place_of_the_former(self, watched):
+        inbox, _, theirs = watched
+        theirs.send(b"x")
+        other, far = socket.socketpair()
+        inbox.watch(other.fileno())
+
+        inbox.sleep(0)
+        assert not inbox.socket_called
+        far.send(b"x")
+        inbox.sleep(PATIENCE)
+        assert inbox.socket_called
+        other.close()
+        far.close()
 
 
 class GuardTests:
@@ -184,11 +251,49 @@ class GuardTests:
         thread = threading.Thread(target=body)
         thread.start()
         assert inside.wait(PATIENCE)
-        assert guard.interrupt(execution, TimeoutInterrupt)
+        assert in_a_thread(guard.interrupt, execution, TimeoutInterrupt)
         struck.set()
         thread.join(PATIENCE)
 
         assert [sum(range(100_000))] == ended
+
+    def test_body_that_waits_in_c_does_not_keep_others_from_running(self):
+        guard, execution = Guard(), object()
+        inside, release, caught = threading.Event(), threading.Lock(), []
+        release.acquire()
+
+        def body():
+            guard.enter(execution)
+            try:
+                inside.set()
+                release.acquire(timeout=PATIENCE)  # in C, where no exception comes in
+                while True:
+                    time.sleep(0.001)
+            except TimeoutInterrupt as interrupt:
+                caught.append(interrupt)
+            finally:
+                guard.leave()
+
+        def neighbour():
+            """Call Python functions while it is traced, as a debugger does."""
+            sys.settrace(lambda *_: None)
+            return [sum(range(number)) for number in range(10)], release.locked()
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        assert inside.wait(PATIENCE)
+        assert in_a_thread(guard.interrupt, execution, TimeoutInterrupt)
+        _, still_waits = in_a_thread(neighbour)
+        release.release()
+        thread.join(PATIENCE)
+
+        assert (True, 1) == (still_waits, len(caught))
+
+
+def in_a_thread(action, *arguments):
+    """Call *action* in a thread of its own, as a slot or the watch would."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(action, *arguments).result(PATIENCE)
 
 
 class OptionsTests:

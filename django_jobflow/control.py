@@ -1,0 +1,172 @@
+"""What an operator says of what is to come: pauses, and limits that hold over all hosts.
+
+The verbs write rows, which every worker reads within a second. What runs already goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django_jobflow.declare.call_options import read_call_options, read_key
+from django_jobflow.declare.options import read_option
+from django_jobflow.engines import engine_for
+from django_jobflow.exceptions import InvalidJob, checked_delay
+from django_jobflow.models import LimitKind, Pause, PauseKind
+from django_jobflow.quotas import RATE, Quota, is_count, read_rate
+
+TEXT = 200  # letters of a reason, and of a name of who did it
+
+
+def pause(
+    *,
+    queue: str | None = None,
+    job: str | None = None,
+    partition: str | None = None,
+    until: datetime | None = None,
+    for_: float | timedelta | None = None,
+    reason: str = "",
+    by: str = "",
+    database: str | None = None,
+) -> None:
+    """Let no worker start records of a queue, a job or a partition; what runs goes on.
+
+    To pause anew what is paused replaces its end and reason.
+
+    Args:
+        queue: Name of a queue, or
+        job: name of a job, or
+        partition: name of a partition; empty for the default one.
+        until: The moment at which the pause ends by itself, or
+        for_: seconds or a timedelta until then. Neither means until ``resume``.
+        reason: For others to read.
+        by: Who says so.
+        database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
+
+    Raises:
+        InvalidJob: Not just one thing is named, or a value is none that is expected.
+    """
+    kind, value = _named("pause", PauseKind, queue=queue, job=job, partition=partition)
+    moment = read_call_options("pause", {"run_at": until}).get("run_at")
+    if for_ is not None and moment is not None:
+        raise InvalidJob(f"pause: expected until or for_, got both: {until!r} and {for_!r}.")
+    span = None if for_ is None else checked_delay("pause", for_, "for_")
+    engine_for(database).pause(
+        kind,
+        value,
+        until=moment if span is None else span,
+        reason=_text("pause", "reason", reason),
+        by=_text("pause", "by", by),
+    )
+
+
+def resume(
+    *,
+    queue: str | None = None,
+    job: str | None = None,
+    partition: str | None = None,
+    database: str | None = None,
+) -> bool:
+    """End a pause; say whether there was one."""
+    kind, value = _named("resume", PauseKind, queue=queue, job=job, partition=partition)
+    return engine_for(database).resume(kind, value)
+
+
+def paused(*, database: str | None = None) -> list[Pause]:
+    """Return the pauses that last, in the order of their kinds and names."""
+    return engine_for(database).paused()
+
+
+def set_limit(
+    *,
+    queue: str | None = None,
+    job: str | None = None,
+    key: str | None = None,
+    concurrency: int | None = None,
+    rate: Any = None,
+    burst: int | None = None,
+    by: str = "",
+    database: str | None = None,
+) -> None:
+    """Limit a queue, a job or an execution key over all hosts, whatever the settings say.
+
+    Without ``concurrency`` and ``rate`` there is no limit at all, also none of the settings.
+
+    Args:
+        queue: Name of a queue, or
+        job: name of a job (stored; workers do not follow it yet), or
+        key: an execution key (likewise).
+        concurrency: Records that may run at a time. None means any number.
+        rate: Records that may start in a time: ``"100/m"`` (s, m, h or d), or
+            ``(100, timedelta(minutes=1))``. None means any number.
+        burst: Records that may start at once after a time without any. None means as many as
+            the rate says.
+        by: Who says so.
+        database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
+
+    Raises:
+        InvalidJob: Not just one thing is named, or a value is none that is expected.
+    """
+    kind, value = _named("set_limit", LimitKind, queue=queue, job=job, key=key)
+    quota = read_quota("set_limit", concurrency, rate, burst)
+    engine_for(database).set_limit(kind, value, quota, _text("set_limit", "by", by))
+
+
+def clear_limit(
+    *,
+    queue: str | None = None,
+    job: str | None = None,
+    key: str | None = None,
+    database: str | None = None,
+) -> bool:
+    """Let the settings and the code decide again; say whether ``set_limit`` had been used."""
+    kind, value = _named("clear_limit", LimitKind, queue=queue, job=job, key=key)
+    return engine_for(database).clear_limit(kind, value)
+
+
+def read_quota(subject: str, concurrency: Any, rate: Any, burst: Any) -> Quota:
+    """Return what a limit says, checked."""
+    for name, number in (("concurrency", concurrency), ("burst", burst)):
+        if number is not None and not is_count(number):
+            raise InvalidJob(
+                f"{subject}: expected {name} to be a whole number from 1, or None, got {number!r}."
+            )
+    found = None if rate is None else read_rate(rate)
+    if rate is not None and found is None:
+        raise InvalidJob(f"{subject}: expected rate to be {RATE}, or None, got {rate!r}.")
+    if burst is not None and found is None:
+        raise InvalidJob(f"{subject}: expected a rate with burst, got burst={burst!r} alone.")
+    number, period = found or (None, None)
+    return Quota(concurrency, number, period, burst)
+
+
+def _named(subject: str, kinds: Any, **names: str | None) -> tuple[str, str]:
+    """Return the kind and the name of the one thing that is named."""
+    given = {kind: name for kind, name in names.items() if name is not None}
+    if len(given) != 1:
+        *others, last = names
+        got = ", ".join(f"{kind}={name!r}" for kind, name in given.items()) or "none"
+        raise InvalidJob(f"{subject}: expected one of {', '.join(others)} and {last}, got {got}.")
+    [(kind, name)] = given.items()
+    return kinds(kind).value, _READERS[kind](subject, name)
+
+
+def _text(subject: str, option: str, value: Any) -> str:
+    if isinstance(value, str) and len(value) <= TEXT and "\x00" not in value:
+        return value
+    raise InvalidJob(
+        f"{subject}: expected {option} to be at most {TEXT} characters without NUL, got {value!r}."
+    )
+
+
+def _call_option(option: str, subject: str, value: Any) -> str:
+    read: str = read_call_options(subject, {option: value})[option]
+    return read
+
+
+_READERS: dict[str, Any] = {
+    "queue": lambda subject, value: read_option(subject, "queue", value),
+    "job": lambda subject, value: read_option(subject, "name", value),
+    "partition": lambda subject, value: _call_option("partition", subject, value),
+    "key": lambda subject, value: read_key(subject, "key", value),
+}

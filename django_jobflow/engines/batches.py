@@ -1,0 +1,95 @@
+"""The verbs of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import models
+from django.db.models import Exists, OuterRef
+from django.db.models.expressions import Combinable
+
+from django_jobflow import signals
+from django_jobflow.calls import Prepared
+from django_jobflow.declare import registry
+from django_jobflow.engines.operating import Operating
+from django_jobflow.exceptions import InvalidJob
+from django_jobflow.models import Batch, BatchProgress, JobRecord
+
+BATCH = 1000  # members that one transaction of a cancel takes
+
+
+class BatchVerbs(Operating):
+    """What ``Batch`` and its manager pass on."""
+
+    def open_batch(self, description: str, calls: Mapping[str, Any]) -> Batch:
+        said = {name: self._read_call(name, call) for name, call in calls.items()}
+        batch = Batch(description=description, created_at=self.clock(None), **said)
+        batch.save(force_insert=True, using=self.alias)
+        written: object = batch.created_at
+        if isinstance(written, Combinable):  # MySQL does not return what it wrote
+            batch.refresh_from_db(using=self.alias)
+        return batch
+
+    def _read_call(self, name: str, call: Any) -> dict[str, Any] | None:
+        if call is None:
+            return None
+        if not isinstance(call, Prepared):
+            raise InvalidJob(
+                f"Batch: expected {name} to be a call from Job.prepared(...), or None, "
+                f"got {call!r}."
+            )
+        if call.database != self.alias:
+            raise InvalidJob(
+                f"Batch: expected {name} to be a call for the database {self.alias!r} of the "
+                f"batch, got one for {call.database!r}."
+            )
+        return call.written()
+
+    def close_batch(self, batch: Batch, now: datetime | None) -> None:
+        rows = self.batches.filter(pk=batch.pk)
+        if rows.filter(closed_at__isnull=True).update(closed_at=self.clock(now)):
+            self.members_ended([batch.pk])
+        batch.refresh_from_db(using=self.alias)
+
+    def cancel_batch(self, batch: Batch, now: datetime | None) -> int:
+        self.close_batch(batch, now)
+        members = self._unfinished(batch.pk).order_by("pk").values_list("pk", flat=True)
+        done, last = 0, 0
+        while ids := list(members.filter(pk__gt=last)[:BATCH]):
+            cancelled, _ = self.cancel(self.records.filter(pk__in=ids), now)
+            self._announce_cancelled(cancelled)
+            done, last = done + len(cancelled), ids[-1]
+        batch.refresh_from_db(using=self.alias)
+        return done
+
+    def _announce_cancelled(self, ids: list[int]) -> None:
+        if ids and signals.job_cancelled.receivers:
+            for record in self.records.filter(pk__in=ids):
+                sender = registry.find(record.name)
+                signals.announce(signals.job_cancelled, sender, partial(_itself, record))
+
+    def batch_progress(self, batch: Batch) -> BatchProgress:
+        batch.refresh_from_db(using=self.alias)
+        if batch.finished_at is None:
+            return self._count(batch.pk)
+        total, failed = batch.total or 0, batch.failed or 0
+        cancelled, deleted = batch.cancelled or 0, batch.deleted or 0
+        return BatchProgress(
+            total=total,
+            succeeded=total - failed - cancelled - deleted,
+            failed=failed,
+            cancelled=cancelled,
+            deleted=deleted,
+        )
+
+    def old_batches(self, older_than: datetime) -> models.QuerySet[Batch]:
+        """Return batches that finished at *older_than* or before and have no member left."""
+        members = self.records.filter(batch_id=OuterRef("pk"))
+        return self.batches.filter(~Exists(members), finished_at__lte=older_than)
+
+
+def _itself(record: JobRecord) -> JobRecord:
+    return record

@@ -1,0 +1,165 @@
+"""Finishing batches: whoever ends members asks whether they were the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import Count, OuterRef, Subquery, Sum
+
+from django_jobflow import signals, states
+from django_jobflow.calls import Prepared
+from django_jobflow.declare import registry
+from django_jobflow.engines.activating import Activating
+from django_jobflow.engines.ground import SWEEP_BATCH
+from django_jobflow.engines.storing import Storing
+from django_jobflow.exceptions import BatchClosed
+from django_jobflow.models import Batch, BatchChange, BatchProgress, JobRecord
+from django_jobflow.states import JobState
+
+OUTCOMES = ("total", "failed", "cancelled", "deleted")
+"""The columns of a batch that are written when it finishes."""
+
+
+class Batching(Activating, Storing):
+    """What the verbs that add and end members share.
+
+    Attributes:
+        shared: What locks a row so that others may lock it likewise, where there is such a
+            clause. Elsewhere those who add to one batch wait for each other.
+    """
+
+    shared = ""
+
+    @property
+    def batches(self) -> models.QuerySet[Batch]:
+        return Batch._base_manager.using(self.alias)
+
+    @property
+    def batch_changes(self) -> models.QuerySet[BatchChange]:
+        return BatchChange._base_manager.using(self.alias)
+
+    @contextmanager
+    def adding(self, batch_id: int | None) -> Iterator[None]:
+        """Open a transaction in which members may be added to a batch, if there is one.
+
+        It keeps the batch from being closed before they are there for all to see.
+
+        Raises:
+            BatchClosed: It is closed, or not there; nothing was written.
+        """
+        if batch_id is None:
+            yield
+            return
+        lock = self.shared or ("FOR UPDATE" if self.locks_rows else "")
+        table = self.connection.ops.quote_name(Batch._meta.db_table)
+        with self.transaction():
+            rows = self._returned(
+                f"SELECT closed_at IS NULL FROM {table} WHERE id = %s {lock}", [batch_id]
+            )
+            if not rows or not rows[0][0]:
+                fact = "is closed" if rows else "does not exist"
+                raise BatchClosed(f"Batch {batch_id} {fact}, so that nothing can be added to it.")
+            yield
+
+    def note_added(self, batch_id: int | None, count: int) -> None:
+        """Count members that the caller's transaction has added."""
+        if batch_id is not None and count:
+            self.batch_changes.create(batch_id=batch_id, added=count)
+
+    def note_deleted(self, batch_ids: Sequence[int]) -> None:
+        """Count members that were deleted, each by the id of its batch."""
+        changes = [BatchChange(batch_id=pk, deleted=batch_ids.count(pk)) for pk in {*batch_ids}]
+        if changes:
+            self.batch_changes.bulk_create(changes)
+            self.members_ended(batch_ids)
+
+    def members_ended(self, batch_ids: Iterable[int | None]) -> None:
+        """Finish those of these batches that have no unfinished member left, after the commit.
+
+        Two transactions may each end one of the last two members, and neither sees the end
+        of the other. Both ask after their commit, so that the later one sees both. What a
+        crash in between leaves, a sweep finishes.
+        """
+        ids = sorted({pk for pk in batch_ids if pk is not None})
+        if ids:
+            finish = partial(self.finish_batches, ids)
+            transaction.on_commit(finish, using=self.alias, robust=True)
+
+    def finish_batches(self, ids: Sequence[int] | None = None) -> list[int]:
+        """Finish the closed batches that have no unfinished member; return their ids.
+
+        Args:
+            ids: Only of these. None means of all.
+
+        Database:
+            One SELECT when there is none: a look into the index of the members for each
+            batch that was asked for, or for each closed one. For each that finishes, up to
+            eight.
+        """
+        closed = self.batches.filter(finished_at__isnull=True, closed_at__isnull=False)
+        if ids is not None:
+            closed = closed.filter(pk__in=ids)
+        # The last of them: the first ones have ended, and an index may still have them all.
+        last = self._unfinished(OuterRef("pk")).order_by("-finished_at", "-pk")
+        over = closed.annotate(last=Subquery(last.values("pk")[:1])).filter(last__isnull=True)
+        found = list(over.order_by().values_list("pk", flat=True)[:SWEEP_BATCH])
+        return [pk for pk in sorted(found) if self._finish(pk)]
+
+    def _unfinished(self, batch_id: Any) -> models.QuerySet[JobRecord]:
+        return self.records.filter(batch_id=batch_id, finished_at__isnull=True)
+
+    def _finish(self, pk: int) -> bool:
+        """Finish one batch and enqueue what is to follow; say whether it was ours to finish."""
+        with self.transaction():
+            rows = self.batches.filter(pk=pk, finished_at__isnull=True, closed_at__isnull=False)
+            # Two may come here together. The second waits, and finds the batch finished.
+            batch = (rows.select_for_update() if self.locks_rows else rows).first()
+            if batch is None or self._unfinished(pk).exists():
+                return False
+            found = self._count(pk)
+            counts = {name: getattr(found, name) for name in OUTCOMES}
+            rows.update(finished_at=self.clock(None), **counts)
+            self.batch_changes.filter(batch_id=pk)._raw_delete(self.alias)
+            follow = [batch.on_finish]
+            if not any((found.failed, found.cancelled, found.deleted)):
+                follow.insert(0, batch.on_success)
+            for call in follow:
+                if call is not None:
+                    self._store_prepared(Prepared.read(call))
+        return True
+
+    def _count(self, pk: int) -> BatchProgress:
+        # What was added first: a member is counted as succeeded when it is seen nowhere else.
+        sums = self.batch_changes.filter(batch_id=pk).aggregate(Sum("added"), Sum("deleted"))
+        total, deleted = sums["added__sum"] or 0, sums["deleted__sum"] or 0
+        rows = self.records.filter(batch_id=pk).order_by().values_list("state")
+        live = dict(rows.annotate(Count("pk")))
+        ended = {state: live.get(state, 0) for state in (JobState.FAILED, JobState.CANCELLED)}
+        running = sum(live.get(state, 0) for state in states.HELD)
+        total = max(total, sum(live.values()) + deleted)
+        return BatchProgress(
+            total=total,
+            waiting=sum(live.values()) - running - sum(ended.values()),
+            running=running,
+            succeeded=total - deleted - sum(live.values()),
+            failed=ended[JobState.FAILED],
+            cancelled=ended[JobState.CANCELLED],
+            deleted=deleted,
+        )
+
+    def _store_prepared(self, prepared: Prepared) -> None:
+        terms, call = prepared.terms, prepared.call
+        record = self.store(terms, call)
+        if record is None:  # its queue key is held, so that it is to run already
+            return
+        if call.execution_key is not None:
+            self.promote([(terms.partition, call.execution_key)])
+        self.wake([terms.queue], delay=terms.delay if terms.is_later else None)
+        sender = registry.find(terms.name)
+        if signals.job_enqueued.has_listeners(sender):
+            announce = partial(signals.announce, signals.job_enqueued, sender, lambda: record)
+            transaction.on_commit(announce, using=self.alias, robust=True)

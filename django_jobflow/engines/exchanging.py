@@ -1,0 +1,79 @@
+"""One cycle of a worker: hand in ends, and take new work, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
+from django_jobflow.engines.limiting import Limiting
+from django_jobflow.engines.reserving import Reserving
+from django_jobflow.engines.settling import Settling
+
+
+class Exchanging(Reserving, Limiting, Settling):
+    """The verb of the coordinator."""
+
+    def exchange(
+        self,
+        endings: Sequence[Ending],
+        demands: Sequence[Demand] = (),
+        limit: int = 0,
+        now: datetime | None = None,
+    ) -> Exchange:
+        """Write the ends of attempts, then reserve and start what is next.
+
+        Args:
+            endings: Settled as ``settle`` does.
+            demands: From where to take, first things first.
+            limit: How many to take from all of them together.
+
+        Database:
+            What ``settle`` costs, and for each demand one UPDATE on SQLite, one SELECT and
+            one UPDATE on MariaDB and MySQL, ``reserve`` and ``start`` the common way. On
+            PostgreSQL one statement for all, unless an execution key becomes free. Quotas cost
+            a SELECT that locks their rows, one that counts, and an UPDATE for each rate.
+        """
+        self._set_up_session()
+        with self.transaction():
+            exchange = Exchange(written=self._settle(endings, now) if endings else set())
+            for demand in demands:
+                room = min(demand.limit, limit - len(exchange.started) - len(exchange.held))
+                if room > 0 and demand.quotas:
+                    self._take_within_quotas(demand, room, exchange, now)
+                elif room > 0:
+                    self._take(demand, room, exchange, now)
+        return exchange
+
+    def _take_within_quotas(
+        self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None
+    ) -> None:
+        rest, allowed = self._within_quotas(demand, exchange, now)
+        if rest.turns:
+            self._take(rest, limit, exchange, now)
+        self._spend(demand.quotas or {}, allowed, exchange, now)
+
+    def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
+        found = self._reserve(
+            limit, demand.worker, demand.queues, demand.turns, demand.timeout, now
+        )
+        if not found:
+            return
+        moment = None
+        if any(each.expires_at is not None for each in found):
+            moment = self.now(now)
+        able = [each for each in found if is_for(demand, each, moment)]
+        started = self.start(able, lease=demand.lease, now=now) if able else []
+        ours = {each.id for each in started}
+        able_ids = {each.id for each in able}
+        exchange.started += started
+        exchange.held += [each for each in found if each.id not in able_ids]
+        exchange.lost += [each for each in able if each.id not in ours]
+
+
+def is_for(demand: Demand, reservation: Reservation, moment: datetime | None) -> bool:
+    """Say whether the worker of *demand* may start *reservation* at *moment*."""
+    expires_at = reservation.expires_at
+    if expires_at is not None and moment is not None and expires_at <= moment:
+        return False
+    return reservation.name in demand.names

@@ -1,0 +1,98 @@
+"""PostgreSQL: the lines of all execution keys that became free are read and moved at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django_jobflow.attempts import Reservation, key_digest
+from django_jobflow.engines.promoting import Grant, Key, Promoting, places_of
+from django_jobflow.engines.statements import JOB
+
+# One index range for each key, in a statement that is one text for any number of them.
+FIRST_IN_LINE = f"""
+    SELECT wanted.number, line.* FROM unnest(%(partitions)s::text[], %(keys)s::text[],
+        %(counts)s::int[]) WITH ORDINALITY AS wanted (partition, key, most, number)
+    CROSS JOIN LATERAL (
+        SELECT -priority, available_at, id, name FROM {JOB}
+        WHERE state = 'WAITING' AND partition = wanted.partition AND execution_key = wanted.key
+        ORDER BY priority DESC, available_at, id LIMIT wanted.most) AS line"""
+
+# In the order of the ids, as others lock rows.
+HAND = f"""
+    UPDATE {JOB} AS job SET state = 'AVAILABLE', held_execution_key = turn.digest,
+        updated_at = STATEMENT_TIMESTAMP()
+    FROM unnest(%(ids)s::bigint[], %(digests)s::text[]) AS turn (id, digest)
+    WHERE job.id = turn.id AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+    RETURNING job.id"""
+
+# From those who ended to the next in each line. The places were ours until now, so that nobody
+# else can have one: it is only when a job had more places before that another may hold it.
+HAND_ON = f"""
+    UPDATE {JOB} AS job SET state = 'AVAILABLE', held_execution_key = next.digest,
+        updated_at = STATEMENT_TIMESTAMP()
+    FROM (
+        SELECT wanted.number, wanted.digest, line.id
+        FROM unnest(%(partitions)s::text[], %(keys)s::text[], %(digests)s::text[])
+            WITH ORDINALITY AS wanted (partition, key, digest, number)
+        CROSS JOIN LATERAL (
+            SELECT id FROM {JOB} WHERE state = 'WAITING' AND partition = wanted.partition
+                AND execution_key = wanted.key
+            ORDER BY priority DESC, available_at, id LIMIT 1) AS line
+        WHERE NOT EXISTS (SELECT FROM {JOB} WHERE held_execution_key = wanted.digest)
+    ) AS next
+    WHERE job.id = next.id AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+    RETURNING next.number"""
+
+# A loose index scan: from one key to the next behind it, however many wait for each.
+KEYS = f"""
+    WITH RECURSIVE line (partition, key) AS (
+        (SELECT partition, execution_key FROM {JOB} WHERE state = 'WAITING'
+            ORDER BY partition, execution_key LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM line CROSS JOIN LATERAL (
+            SELECT partition, execution_key FROM {JOB} WHERE state = 'WAITING'
+                AND (partition, execution_key) > (line.partition, line.key)
+            ORDER BY partition, execution_key LIMIT 1) AS next
+    ) SELECT partition, key FROM line"""
+
+
+class PostgreSQLPromoting(Promoting):
+    """The verbs of execution keys in one statement for each step."""
+
+    def hand_on(self, ended: Sequence[Reservation]) -> None:
+        single: list[Reservation] = []
+        several: list[Reservation] = []
+        for each in ended:
+            if each.execution_key:
+                (single if places_of(each.name) == 1 else several).append(each)
+        super().hand_on(several)
+        keys = sorted({(each.partition, each.execution_key or "") for each in single})
+        if not keys:
+            return
+        values = {
+            "partitions": [partition for partition, _ in keys],
+            "keys": [key for _, key in keys],
+            "digests": [key_digest(*key) for key in keys],
+        }
+        given = {number - 1 for (number,) in self._returned(HAND_ON, values)}
+        self._look_again({key: 1 for place, key in enumerate(keys) if place not in given})
+
+    def _first_in_line(self, wanted: Sequence[tuple[Key, int]]) -> list[tuple[Any, ...]]:
+        values = {
+            "partitions": [partition for (partition, _), _ in wanted],
+            "keys": [key for (_, key), _ in wanted],
+            "counts": [count for _, count in wanted],
+        }
+        rows = self._returned(FIRST_IN_LINE, values)
+        return [(number - 1, *line) for number, *line in rows]
+
+    def _hand(self, grants: Sequence[Grant]) -> set[int]:
+        values = {
+            "ids": [grant.id for grant in grants],
+            "digests": [grant.digest for grant in grants],
+        }
+        return {pk for (pk,) in self._returned(HAND, values)}
+
+    def _keys_in_line(self) -> list[Key]:
+        return [(partition, key) for partition, key in self._returned(KEYS, [])]

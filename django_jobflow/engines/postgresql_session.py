@@ -1,0 +1,95 @@
+"""PostgreSQL: the session of a worker, whose statements the server binds and plans once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+from django_jobflow.engines.postgresql_waking import Notifying, code_of
+from django_jobflow.engines.waking import Glance
+
+UNPREPARED = {"26000", "42P05"}  # what a pooler without prepared statements makes of one
+
+# The statements of a cycle are prepared, so that they are planned once. Their plan has to be
+# right for a table of any size, also if it is empty when the plan is made.
+SESSION = """SELECT set_config('enable_seqscan', 'off', false),
+    set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"""
+END_OF_SESSION = "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin"
+
+
+class Served(Notifying):
+    """The engine of PostgreSQL, as far as it keeps a session.
+
+    Attributes:
+        prepares: Whether statements may be prepared; not behind a pooler.
+    """
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self.prepares = True
+        self._session: Any = None
+
+    def glance(self, queues: Sequence[str] | None, now: datetime | None = None) -> Glance:
+        self._set_up_session()
+        return super().glance(queues, now)
+
+    def end_session(self) -> None:
+        if self._session is not None and self._session is self.connection.connection:
+            with self.connection.cursor() as cursor:
+                cursor.execute(END_OF_SESSION)
+        self._session = None
+
+    def _set_up_session(self) -> None:
+        connection: Any = self.connection
+        connection.ensure_connection()
+        if not self.prepares or connection.connection is self._session:
+            return
+        if not self.keeps_sessions:
+            self.prepares = False
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(SESSION)
+        self._session = connection.connection
+
+    def _serves_slots(self) -> bool:
+        """Whether this is a slot's connection, in a worker that may prepare statements."""
+        mine = self.connection.connection
+        return self.prepares and self._session is not None and mine is not self._session
+
+    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._served(sql, values)
+
+    def _served(
+        self,
+        statement: str,
+        values: dict[str, Any] | Sequence[Any],
+        prepares: bool | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of *statement*, whose parameters the server binds."""
+        if prepares is None:
+            prepares = self.prepares and self._session is self.connection.connection
+        try:
+            with self._server_cursor(prepares) as cursor:
+                cursor.execute(statement, values)
+                return list(cursor.fetchall())
+        except Exception as error:
+            if not prepares or code_of(error) not in UNPREPARED:
+                raise
+            self.prepares = False
+            if self.connection.in_atomic_block:
+                raise  # it is broken; the caller's next try is not prepared
+        return self._served(statement, values, prepares=False)
+
+    def _server_cursor(self, prepares: bool) -> CursorWrapper:
+        """Return a cursor as Django's, but with values and rows in PostgreSQL's own form."""
+        # psycopg is there only where PostgreSQL is used.
+        from django_jobflow.engines.postgresql_cursor import Planned, Prepared
+
+        connection: Any = self.connection
+        connection.ensure_connection()
+        cursor = (Prepared if prepares else Planned)(connection.connection)
+        wrapped: CursorWrapper = connection._prepare_cursor(cursor)
+        return wrapped

@@ -1,0 +1,149 @@
+"""Inserting on PostgreSQL: one statement for one call, and one for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error
+
+from django_jobflow.calls import Call, Terms
+from django_jobflow.engines.postgresql_waking import Notifying, code_of
+from django_jobflow.engines.statements import DUE, JOB, NEW, calls_json, ids_of
+from django_jobflow.models import JobRecord
+
+if TYPE_CHECKING:
+    from django_jobflow.engines.postgresql_direct import Prepared
+
+# There are few texts and they never change, so that psycopg prepares them where the project
+# lets it. A column that is left out is NULL, or a moment with its default, the server's clock.
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # that of PostgreSQL's binary form
+
+# What is said of a prepared statement that is not there, or there already, or of a table that
+# has changed since.
+UNKEPT = {"26000", "42P05", "0A000"}
+
+_unkept: set[str] = set()  # aliases whose sessions did not keep a statement: a pooler's
+
+EACH = {
+    "state": "CASE WHEN execution_key IS NULL THEN %(state)s ELSE %(keyed_state)s END",
+    "args": "COALESCE(args, '[]')",
+    "kwargs": "kwargs",
+    "queue_key": "queue_key",
+    "execution_key": "execution_key",
+    "held_queue_key": "held_queue_key",
+}
+"""How a row is made of one of many calls, beside what they have in common."""
+
+CALLS = """jsonb_to_recordset(%(calls)s) AS calls (args jsonb, kwargs jsonb,
+    queue_key text, execution_key text, held_queue_key text)"""
+
+# All take the keys in one order, so that two of these never wait for each other. The ids are in
+# the order of the calls all the same: the column's own numbers would be given after the sort.
+SORTED_CALLS = f"""(SELECT nextval((SELECT pg_get_serial_sequence('{JOB}', 'id')::regclass))
+    AS id, * FROM {CALLS}) AS calls ORDER BY held_queue_key, id"""
+
+IF_FREE = "ON CONFLICT (held_queue_key) WHERE held_queue_key IS NOT NULL DO NOTHING"
+
+
+def _columns(given: Iterable[str]) -> dict[str, str]:
+    columns = NEW | {name: f"%({name})s" for name in given if name not in DUE}
+    if "run_at" in given:
+        columns["available_at"] = "%(run_at)s"
+    elif "delay" in given:
+        columns["available_at"] = "STATEMENT_TIMESTAMP() + %(delay)s"
+    return columns
+
+
+@cache
+def store_statement(given: tuple[str, ...]) -> str:
+    columns = _columns(given)
+    returned = ["id", "created_at", *columns.keys() & {"available_at"}]
+    return (
+        f"INSERT INTO {JOB} ({', '.join(columns)}) VALUES ({', '.join(columns.values())}) "
+        f"{IF_FREE if 'held_queue_key' in given else ''} RETURNING {', '.join(returned)}"
+    )
+
+
+@cache
+def store_many_statement(given: tuple[str, ...], *, keyed: bool) -> str:
+    columns = _columns(given) | EACH | ({"id": "id"} if keyed else {})
+    source = f"{SORTED_CALLS} {IF_FREE}" if keyed else CALLS
+    return (
+        f"INSERT INTO {JOB} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "
+        f"FROM {source} RETURNING id, held_queue_key"
+    )
+
+
+@lru_cache(maxsize=128)
+def _as_sent(terms: Terms, given: tuple[str, ...]) -> tuple[Prepared, list[bytes]]:
+    """Return the statement for calls on *terms*, and the values that these have in common.
+
+    They are sent as texts: the server knows by the columns what they are.
+
+    Args:
+        given: The columns that a call says.
+    """
+    from django_jobflow.engines.postgresql_direct import prepared
+
+    keyed = "any" if "execution_key" in given else None
+    values = {**terms.given, "state": terms.state_of(keyed).value}
+    columns = (*values, *given)
+    statement = prepared(store_statement(columns), columns)
+    return statement, [str(value).encode() for value in values.values()]
+
+
+class PostgreSQLStoring(Notifying):
+    """The verbs of the room *enqueue*, each one statement."""
+
+    def store(self, terms: Terms, call: Call) -> JobRecord | None:
+        rows = self._stored_directly(terms, call)
+        if rows is None:
+            state = terms.state_of(call.execution_key).value
+            values = {**terms.given, "state": state, **call.given}
+            rows = self._returned(store_statement(tuple(values)), values)
+        return self._as_stored(terms, call, *rows[0]) if rows else None
+
+    def _stored_directly(self, terms: Terms, call: Call) -> list[tuple[Any, ...]] | None:
+        """Insert by a prepared statement, past the cursor; None where that is not the way.
+
+        A queue key may have to wait for another's transaction, and moments have a form for
+        each setting.
+        """
+        if call.held_queue_key is not None or terms.is_later or terms.expires_at is not None:
+            return None
+        connection: Any = self.connection
+        if connection.timezone is None or self.alias in _unkept or not self.keeps_sessions:
+            return None
+        # psycopg is there only where PostgreSQL is used.
+        from django_jobflow.engines import postgresql_direct as direct
+
+        given = call.given
+        statement, common = _as_sent(terms, tuple(given))
+        raw = direct.way(connection)
+        if raw is None or not direct.is_worth_it(raw, statement):
+            return None
+        texts = [*common, *(text.encode() for text in given.values())]
+        try:
+            pk, created_at = direct.row(connection, statement, texts)
+        except Error as error:
+            if code_of(error) not in UNKEPT:
+                raise
+            _unkept.add(self.alias)  # nothing was written, and the next try is not prepared
+            return None
+        moment = EPOCH + timedelta(microseconds=int.from_bytes(created_at, signed=True))
+        return [(int.from_bytes(pk), moment.astimezone(connection.timezone))]
+
+    def store_many(self, terms: Terms, calls: Sequence[Call]) -> list[int | None]:
+        keyed = any(call.held_queue_key for call in calls)
+        values = {
+            **terms.given,
+            "state": terms.state_of(None).value,
+            "keyed_state": terms.state_of("any").value,
+            "calls": calls_json(calls),
+        }
+        rows = self._returned(store_many_statement(tuple(terms.given), keyed=keyed), values)
+        return ids_of(calls, rows)

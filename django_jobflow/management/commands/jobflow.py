@@ -1,0 +1,53 @@
+"""``manage.py jobflow``: what an operator asks of the jobs, a sub-command each."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
+
+from django_jobflow.management.subcommands import SUBCOMMANDS
+
+
+class Command(BaseCommand):
+    help = "Look after background jobs."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+        for subcommand in SUBCOMMANDS:
+            described = choices.add_parser(
+                subcommand.name,
+                help=subcommand.help,
+                description=subcommand.help,
+                formatter_class=DjangoHelpFormatter,
+            )
+            subcommand.add_arguments(described)
+            take_options_of(parser, described)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        [subcommand] = [each for each in SUBCOMMANDS if each.name == options["subcommand"]]
+        try:
+            code = subcommand(self.stdout, self.style).run(options)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        if code:
+            sys.exit(code)
+
+
+def take_options_of(parser: CommandParser, subparser: CommandParser) -> None:
+    """Let what stands before the name of a sub-command, as --verbosity, stand behind it, too."""
+    for action in parser._actions:
+        if action.option_strings and action.dest != "help":
+            same = copy.copy(action)
+            same.default = argparse.SUPPRESS  # or it would undo what stands before the name
+            subparser._add_action(same)

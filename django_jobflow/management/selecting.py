@@ -1,0 +1,57 @@
+"""The options that say which jobs are meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from django_jobflow.management.arguments import job_id, span, state_word, text
+from django_jobflow.observe import Selection
+
+FILTERS = ("state", "queue", "name", "partition", "key", "tag", "worker")
+AGES = ("older_than", "newer_than")
+
+
+def add_filters(parser: CommandParser) -> None:
+    """Add an option for each thing that jobs may have in common."""
+    add = parser.add_argument
+    add("--state", type=state_word, metavar="STATE", help="In this state, or succeeded.")
+    add("--queue", type=text, metavar="QUEUE", help="On this queue.")
+    add("--name", type=text, metavar="NAME", help="Of the job of this name.")
+    add("--partition", type=text, metavar="P", help="Of this partition; '' is the common one.")
+    add(
+        "--key",
+        type=text,
+        metavar="KEY",
+        help="With this queue key or execution key. Without --state: what holds it or waits for "
+        "it, of the common partition if --partition names no other.",
+    )
+    add("--tag", type=text, metavar="TAG", help="With this tag.")
+    add(
+        "--worker",
+        type=text,
+        metavar="WORKER",
+        help="Held by this worker; with --state succeeded, executed by it.",
+    )
+    add(
+        "--older-than",
+        type=span,
+        metavar="AGE",
+        help="Enqueued at least so long ago; of what has ended, ended. In seconds, or as 90s, "
+        "15m, 6h, 7d.",
+    )
+    add("--newer-than", type=span, metavar="AGE", help="Enqueued, or ended, at most so long ago.")
+
+
+def add_ids(parser: CommandParser) -> None:
+    """Add the numbers of jobs."""
+    parser.add_argument("ids", nargs="*", type=job_id, metavar="ID", help="The jobs' numbers.")
+
+
+def selection_of(options: dict[str, Any]) -> Selection:
+    """Return what the options mean."""
+    return Selection(
+        ids=tuple(options.get("ids", ())),
+        **{name: options[name] for name in (*FILTERS, *AGES)},
+    )

@@ -1,0 +1,119 @@
+"""What the sub-commands have in common that change jobs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from django_jobflow import observe, states
+from django_jobflow.management.output import Output
+from django_jobflow.management.selecting import add_filters, add_ids, selection_of
+from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.observe import Count, Selection
+from django_jobflow.observe.lists import Rows
+from django_jobflow.operate import Done
+
+MOST_COUNTED = 10_000  # jobs that a dry run counts
+WRONG_USAGE = 2
+NOT_ALL = 1
+
+
+def add_safety(parser: CommandParser) -> None:
+    """Add the options of what is not to happen by mistake."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Change nothing; count what would be changed."
+    )
+    parser.add_argument("--yes", action="store_true", help="Do it without being asked for this.")
+
+
+def counted(rows: Rows) -> Count:
+    """Return how many *rows* there are, or at least."""
+    number = observe.count_up_to(rows, MOST_COUNTED + 1)
+    return Count(min(number, MOST_COUNTED), number > MOST_COUNTED)
+
+
+def jobs(number: Count | int) -> str:
+    """Return a number of jobs in words."""
+    shown = f"{number:,}" if isinstance(number, int) else str(number)
+    return "1 job" if shown == "1" else f"{shown} jobs"
+
+
+class Acting(Asking):
+    """A sub-command that does one thing to the jobs that are named, or that filters find.
+
+    Attributes:
+        verb: The verb in the table of transitions; "" where it is none of them.
+        infinitive: What it does, as in "would retry 3 jobs".
+        past: What it has done, as in "3 jobs will run again".
+        why_skipped: What those are that it does not apply to.
+        is_final: Whether it cannot be undone, so that it asks even where the jobs are named.
+    """
+
+    verb = ""
+    infinitive: str
+    past: str
+    why_skipped: str
+    is_final = False
+
+    @classmethod
+    def add_arguments(cls, parser: CommandParser) -> None:
+        add_ids(parser)
+        add_filters(parser)
+        add_safety(parser)
+        super().add_arguments(parser)
+
+    def act(self, rows: Rows, selection: Selection) -> Done:
+        """Do it to *rows*."""
+        raise NotImplementedError
+
+    def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
+        selection = self.checked(selection_of(options))
+        rows = self.rows(selection, alias)
+        if options["dry_run"]:
+            self._would(counted(rows), output, options)
+            return 0
+        if not options["yes"] and (self.is_final or not selection.ids):
+            raise CommandError(
+                f"This would {self.infinitive} {jobs(counted(rows))}. Add --yes to do it."
+            )
+        done = self.act(rows, selection)
+        missing = max(len(set(selection.ids)) - done.done - done.asked - done.skipped, 0)
+        self._did(done, missing, output, options)
+        return NOT_ALL if selection.ids and (missing or done.skipped) else 0
+
+    def checked(self, selection: Selection) -> Selection:
+        """Return *selection*; refuse what means everything, or what the verb cannot be for."""
+        if selection.is_empty:
+            text = f"{self.name}: expected numbers of jobs, or a filter."
+            raise CommandError(text, returncode=WRONG_USAGE)
+        if selection.is_of_succeeded and self.verb:
+            text = f"{self.name}: a job that has succeeded has ended; only delete takes one."
+            raise CommandError(text, returncode=WRONG_USAGE)
+        return replace(selection, ids=tuple(dict.fromkeys(selection.ids)))
+
+    def rows(self, selection: Selection, alias: str) -> Rows:
+        """Return what is to be changed: what is named, or what filters find in a fitting state."""
+        rows = observe.select(selection, alias)
+        if selection.ids or not self.verb:
+            return rows
+        return rows.filter(state__in=sorted(states.origins(self.verb)))
+
+    def _would(self, count: Count, output: Output, options: dict[str, Any]) -> None:
+        if options["json"]:
+            output.json({"dry_run": True, "count": count.number, "more": count.is_more})
+            return
+        output.line(f"This would {self.infinitive} {jobs(count)}.")
+
+    def _did(self, done: Done, missing: int, output: Output, options: dict[str, Any]) -> None:
+        if options["json"]:
+            output.json({"dry_run": False, **asdict(done), "missing": missing})
+            return
+        output.line(f"{jobs(done.done)} {self.past}.")
+        if done.asked:
+            output.line(f"{jobs(done.asked)} asked to stop.")
+        if done.skipped:
+            output.line(f"{jobs(done.skipped)} skipped: {self.why_skipped}.")
+        if missing:
+            output.line(f"{jobs(missing)} not found.")

@@ -1,0 +1,43 @@
+"""``manage.py jobflow workers``: who works?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django_jobflow import observe
+from django_jobflow.management.output import Output
+from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.observe import WorkerFacts, spans
+
+HEADS = ("worker", "signs", "queues", "slots", "running", "reserved", "up for", "last heartbeat")
+
+
+class Workers(Asking):
+    """Lists the worker processes."""
+
+    name = "workers"
+    help = "List the worker processes: what they serve, and how much of it they run."
+
+    def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
+        workers = observe.workers(alias)
+        if options["json"]:
+            output.json({"workers": [asdict(worker) for worker in workers]})
+        elif workers:
+            output.table(HEADS, map(_row, workers), numbers=["slots", "running", "reserved"])
+        else:
+            output.line("There are no workers.")
+        return 0
+
+
+def _row(worker: WorkerFacts) -> list[Any]:
+    return [
+        worker.name,
+        "alive" if worker.is_alive else "silent",
+        ", ".join(worker.queues) or "all",
+        worker.slots,
+        worker.running,
+        worker.reserved,
+        spans.age(worker.started_at),
+        f"{spans.length(worker.silent_for)} ago",
+    ]

@@ -1,0 +1,34 @@
+"""What is read of the tables to be shown: each statement stays cheap at ten million rows."""
+
+from django_jobflow.observe.counting import COLUMNS, SUCCEEDED, Count, Counts, counts
+from django_jobflow.observe.declared import declared_names, declared_queues
+from django_jobflow.observe.held import held_by, held_counts
+from django_jobflow.observe.lists import LIST_ORDERS, count_up_to, first_and_last, named_like
+from django_jobflow.observe.reasons import Cause, Reason, why
+from django_jobflow.observe.selecting import Selection, find, order_of, select
+from django_jobflow.observe.workforce import WorkerFacts, workers
+
+__all__ = [
+    "COLUMNS",
+    "LIST_ORDERS",
+    "SUCCEEDED",
+    "Cause",
+    "Count",
+    "Counts",
+    "Reason",
+    "Selection",
+    "WorkerFacts",
+    "count_up_to",
+    "counts",
+    "declared_names",
+    "declared_queues",
+    "find",
+    "first_and_last",
+    "held_by",
+    "held_counts",
+    "named_like",
+    "order_of",
+    "select",
+    "why",
+    "workers",
+]

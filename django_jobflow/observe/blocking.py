@@ -1,0 +1,128 @@
+"""What stands around a record that does not run: workers, pauses, keys, what is before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from django_jobflow import conf
+from django_jobflow.attempts import key_digest
+from django_jobflow.declare import registry
+from django_jobflow.endings import UNKNOWN_LIMIT, UNKNOWN_PAUSE, UNKNOWN_SINCE
+from django_jobflow.models import JobRecord, Worker
+from django_jobflow.models.controls import Pause, PauseKind
+from django_jobflow.observe.counting import Count
+from django_jobflow.states import JobState
+
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+MOST_AHEAD = 10_000  # jobs before one that are counted
+
+
+@dataclass
+class Scene:
+    """A record, and what is asked about it when it matters.
+
+    Attributes:
+        now: What the clock of the database says.
+    """
+
+    record: JobRecord
+    alias: str
+    now: datetime
+
+    @property
+    def is_of_unknown_code(self) -> bool:
+        """Whether a worker has put it back that did not know its code."""
+        meta = self.record.meta if isinstance(self.record.meta, dict) else {}
+        try:
+            since = datetime.fromisoformat(meta[UNKNOWN_SINCE])
+            return self.record.available_at <= since + UNKNOWN_LIMIT + 2 * UNKNOWN_PAUSE
+        except (KeyError, TypeError, ValueError):  # a caller may have said anything in its meta
+            return False
+
+    @cached_property
+    def living(self) -> list[Worker]:
+        """The workers that have shown a sign of life within JOBFLOW["LEASE"]."""
+        since = self.now - conf.current().LEASE
+        rows = Worker._base_manager.using(self.alias).filter(heartbeat_at__gte=since)
+        return list(rows.order_by("name"))
+
+    @property
+    def serving_queue(self) -> list[Worker]:
+        """The living workers of its queue."""
+        queue = self.record.queue
+        return [each for each in self.living if not each.queues or queue in each.queues]
+
+    @property
+    def serving(self) -> list[Worker]:
+        """Those of them that serve its partition, too."""
+        partition = self.record.partition
+        return [
+            each
+            for each in self.serving_queue
+            if not each.partitions or partition in each.partitions
+        ]
+
+    @property
+    def knowing(self) -> list[Worker]:
+        """Those of them that know its job, or have not said what they know."""
+        name = self.record.name
+        return [each for each in self.serving if each.names is None or name in each.names]
+
+    def pauses(self) -> list[Pause]:
+        """Return the pauses that hold it back, the longest first."""
+        record = self.record
+        of_it = (
+            Q(kind=PauseKind.QUEUE, value=record.queue)
+            | Q(kind=PauseKind.JOB, value=record.name)
+            | Q(kind=PauseKind.PARTITION, value=record.partition)
+        )
+        rows = Pause._base_manager.using(self.alias).filter(of_it)
+        active = [each for each in rows if each.until is None or each.until > self.now]
+        return sorted(active, key=lambda each: each.until or FOR_EVER, reverse=True)
+
+    @property
+    def places(self) -> int:
+        """How many may hold its execution key at a time."""
+        job = registry.find(self.record.name)
+        return 1 if job is None else job.definition().concurrency or 1
+
+    def key_holders(self) -> list[JobRecord]:
+        """Return the records that hold the places of its execution key."""
+        key = self.record.partition, self.record.execution_key or ""
+        digests = [key_digest(*key, place) for place in range(self.places)]
+        rows = JobRecord._base_manager.using(self.alias).filter(held_execution_key__in=digests)
+        return list(rows.only("id", "state").order_by("pk"))
+
+    def ahead(self) -> Count:
+        """Return how many AVAILABLE records of its queue are taken before it."""
+        record = self.record
+        due = Q(available_at__lt=record.available_at) | Q(
+            available_at=record.available_at, pk__lt=record.pk
+        )
+        before = Q(priority__gt=record.priority) | Q(Q(priority=record.priority) & due)
+        rows = JobRecord._base_manager.using(self.alias).filter(
+            before, state=JobState.AVAILABLE, queue=record.queue
+        )
+        number = rows.order_by("-priority").values("priority")[: MOST_AHEAD + 1].count()
+        return Count(min(number, MOST_AHEAD), number > MOST_AHEAD)
+
+
+def paused(pause: Pause, shown: Callable[[datetime | None], str]) -> str:
+    """Return what *pause* says in a sentence."""
+    texts = {
+        PauseKind.QUEUE: _("Queue %(name)r is paused"),
+        PauseKind.JOB: _("Job %(name)r is paused"),
+        PauseKind.PARTITION: _("Partition %(name)r is paused"),
+    }
+    text = texts[PauseKind(pause.kind)] % {"name": pause.value}
+    if pause.by:
+        text += _(" by %(by)s") % {"by": pause.by}
+    if pause.until is not None:
+        text += _(" until %(until)s") % {"until": shown(pause.until)}
+    return f"{text}: {pause.reason}." if pause.reason else f"{text}."

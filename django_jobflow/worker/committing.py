@@ -1,0 +1,252 @@
+"""Transactional bodies: what they write and their end are kept together, or neither is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import Error, connections, transaction
+
+from django_jobflow import settle
+from django_jobflow.endings import decide
+from django_jobflow.engines import Engine
+from django_jobflow.engines.savepoints import Savepoints
+from django_jobflow.exceptions import ReservationLost
+from django_jobflow.execute import outcome_of
+from django_jobflow.outcomes import Outcome, Succeeded
+from django_jobflow.worker.connections import unreached
+from django_jobflow.worker.execution import Execution
+
+GROUP_TIME = 0.02  # seconds after which a group takes no further job and commits
+GROUP_SIZE = 200  # jobs in one transaction at most
+
+
+class Committing:
+    """The transactions of one slot.
+
+    Args:
+        engine: The database of the jobs, in which they write too.
+        call_body: Calls a body and returns its outcome; raises nothing.
+    """
+
+    def __init__(self, engine: Engine, call_body: Callable[[Execution], Outcome]) -> None:
+        self.engine = engine
+        self.call_body = call_body
+
+    def alone(self, execution: Execution) -> Outcome:
+        """Run one body and write its end in one transaction."""
+        outcome: Outcome | None = None
+        try:
+            with self.engine.transaction():
+                # The first of its hooks: one that the body adds may raise after the commit.
+                self._when_committed(execution.note_commit)
+                outcome = self.call_body(execution)
+                if not isinstance(outcome, Succeeded):
+                    raise _Undo(outcome)
+                if not self.engine.settle([decide(execution.reservation, outcome)]):
+                    raise ReservationLost(f"Job {execution.id} is held by another.")
+        except _Undo as undo:
+            return undo.outcome
+        except ReservationLost:
+            execution.lost = True
+        except Exception as error:
+            return self._after_error(execution, outcome, error)
+        assert outcome is not None
+        return outcome
+
+    def _after_error(
+        self, execution: Execution, outcome: Outcome | None, error: Exception
+    ) -> Outcome:
+        """Return how a body ended whose transaction did not end well, if there was one at all."""
+        if execution.settled:
+            settle.commit_hook_failed(execution.reservation, error)
+        elif outcome is None and isinstance(error, Error):
+            return unreached(error)  # the body has not begun
+        elif outcome is None or isinstance(outcome, Succeeded):
+            return outcome_of(error)  # the commit failed: a constraint, or the database
+        assert outcome is not None
+        return outcome
+
+    def together(self, group: Group, turn: Turn) -> None:
+        """Run several short bodies, each in a savepoint, and write all ends in one commit.
+
+        A body that fails is undone alone. Whatever keeps the group as a whole from being
+        committed undoes all of it: those that have not failed are then run again, each in a
+        transaction of its own, so that the one at fault fails alone.
+
+        Args:
+            turn: Held while the bodies run, not while the group commits.
+        """
+        try:
+            with self.engine.transaction():
+                savepoints = self.engine.savepoints()
+                with turn:
+                    while (execution := group.next()) is not None:
+                        self._run_member(group, execution, savepoints)
+                savepoints.end()
+                self._settle(group)
+        except _GivenUp:
+            return
+        except Exception:
+            if not all(execution.settled for execution in group.members):
+                self._run_apart(group)
+        for execution in group.members:
+            group.finish(execution)
+
+    def _run_member(self, group: Group, execution: Execution, savepoints: Savepoints) -> None:
+        self._refuse_broken()
+        try:
+            outcome = self._run_in_savepoint(execution, savepoints)
+        except _Undo as undo:
+            outcome = undo.outcome
+        except Exception as error:
+            if execution.begun is None:
+                raise  # there was no savepoint to be had, through no fault of the body
+            self._refuse_broken()  # or else the body has left its own savepoint unusable
+            outcome = outcome_of(error)
+        group.refuse_given_up()
+        execution.end(outcome)
+        if isinstance(outcome, Succeeded):
+            group.outcomes[execution] = outcome
+        else:
+            group.members.remove(execution)
+            group.finish(execution)
+
+    def _run_in_savepoint(self, execution: Execution, savepoints: Savepoints) -> Outcome:
+        connection: Any = connections[self.engine.alias]
+        before = len(connection.run_on_commit)
+        with savepoints.next():
+            self._when_committed(execution.note_commit)
+            outcome = self.call_body(execution)
+            if not isinstance(outcome, Succeeded):
+                raise _Undo(outcome)
+            connection.validate_no_broken_transaction()
+        # One job's hook that raises must not cost another job its own.
+        connection.run_on_commit[before:] = [
+            (ids, hook, True) for ids, hook, _ in connection.run_on_commit[before:]
+        ]
+        return outcome
+
+    def _refuse_broken(self) -> None:
+        """Give the group up if a body has closed or broken the transaction of all."""
+        connection = connections[self.engine.alias]
+        if connection.needs_rollback or connection.closed_in_transaction:
+            raise _Broken
+
+    def _settle(self, group: Group) -> None:
+        group.refuse_given_up()
+        # Not by what the executions say: the coordinator may be giving them up just now. Then
+        # the fence lets through one of the two.
+        endings = [decide(each.reservation, end) for each, end in group.outcomes.items()]
+        written = self.engine.settle(endings) if endings else set()
+        lost = [each for each in group.outcomes if each.id not in written]
+        if lost:
+            group.refuse_given_up()
+            for execution in lost:
+                execution.lost = True
+            raise ReservationLost("Another holds a job of this group.")
+
+    def _run_apart(self, group: Group) -> None:
+        for execution in group.members:
+            if group.is_given_up:
+                return
+            if not execution.lost:
+                group.now(execution)
+                execution.ended = None
+                group.end(execution, self.alone(execution))
+
+    def _when_committed(self, hook: Callable[[], object]) -> None:
+        transaction.on_commit(hook, using=self.engine.alias)
+
+
+class Turn:
+    """Lets the groups of a process run one after the other, as long as they are short.
+
+    Bodies that are short wait for the interpreter more than for the database: several groups
+    at a time would only be in each other's way.
+    """
+
+    PATIENCE = 0.05  # seconds; behind a body that turns out to be long, nobody waits
+
+    def __init__(self) -> None:
+        self._free = threading.Semaphore()
+        self._holds = threading.local()
+
+    def __enter__(self) -> None:
+        self._holds.it = self._free.acquire(timeout=self.PATIENCE)
+
+    def __exit__(self, *error: object) -> None:
+        if self._holds.it:
+            self._free.release()
+
+
+class Group:
+    """The jobs that one slot runs in one transaction.
+
+    Args:
+        first: The first of them.
+        following: Returns the next one that may come along, or None.
+        now: Told which one runs now.
+        finish: Called with each that has ended.
+
+    Attributes:
+        members: What runs next, runs or has succeeded, and is not committed yet.
+        outcomes: How those have ended that have succeeded.
+        is_given_up: Whether another slot has taken the place of this one.
+    """
+
+    def __init__(
+        self,
+        first: Execution,
+        following: Callable[[], Execution | None],
+        now: Callable[[Execution], None],
+        finish: Callable[[Execution], None],
+    ) -> None:
+        self.members = [first]
+        self.outcomes: dict[Execution, Outcome] = {}
+        self.is_given_up = False
+        self.now = now
+        self.finish = finish
+        self._first: Execution | None = first
+        self._following = following
+        self._size = 0
+        self._ends_at = 0.0
+
+    def refuse_given_up(self) -> None:
+        """Undo all of it if another slot has taken the place of this one."""
+        if self.is_given_up:
+            raise _GivenUp
+
+    def end(self, execution: Execution, outcome: Outcome) -> None:
+        """Note how a body has ended, unless it has been settled without it."""
+        if not self.is_given_up:
+            execution.end(outcome)
+
+    def next(self) -> Execution | None:
+        """Return the next body to run, while there is time."""
+        execution, self._first = self._first, None
+        if execution is not None:
+            self._ends_at = time.monotonic() + GROUP_TIME
+        elif self._size < GROUP_SIZE and time.monotonic() < self._ends_at:
+            execution = self._following()
+            if execution is not None:
+                self.members.append(execution)
+        if execution is not None:
+            self._size += 1
+            self.now(execution)
+        return execution
+
+
+class _Undo(Exception):
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class _GivenUp(Exception):
+    """The coordinator has settled what this slot runs."""
+
+
+class _Broken(Exception):
+    """A body has broken the transaction of its group."""

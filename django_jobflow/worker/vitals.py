@@ -1,0 +1,177 @@
+"""What can be seen of a worker from outside, whatever it does, and after its death."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from itertools import count
+from struct import Struct
+
+from django_jobflow.worker.execution import Execution
+
+Attempt = tuple[int, int]
+"""The id of a record, and which of its reservations it is: numbers of attempts come again."""
+
+HEADER = Struct("=QQQ")
+ENTRY = Struct("=QQd")
+DEADLINE = Struct("=d")
+NEVER = float("inf")
+
+KEPT = 1024  # bodies of one slot that are remembered: more than can wait to be settled
+
+BEATS, CONTACTS, LEAVING = range(3)
+
+
+class Trace:
+    """What one slot runs and has run, in a ring of entries; one body at a time.
+
+    Args:
+        memory: Where it is written to.
+        offset: From where on.
+    """
+
+    __slots__ = ("_memory", "_number", "_offset", "_place")
+
+    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+        self._memory = memory
+        self._offset = offset
+        self._number = -1
+        self._place = offset
+
+    def begin(self, execution: Execution) -> None:
+        """Note that a body is about to run."""
+        self._number = (self._number + 1) % KEPT
+        self._place = self._offset + self._number * ENTRY.size
+        reservation = execution.reservation
+        attempt = reservation.id, reservation.reserved_count
+        deadline = NEVER if execution.deadline is None else execution.deadline
+        ENTRY.pack_into(self._memory, self._place, *attempt, deadline)
+
+    def end(self) -> None:
+        """Note that the body has ended: its attempt is begun, its deadline past caring."""
+        DEADLINE.pack_into(self._memory, self._place + ENTRY.size - DEADLINE.size, NEVER)
+
+
+class NoTrace:
+    """The trace of a worker without a supervisor."""
+
+    def begin(self, execution: Execution) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+class Unwatched:
+    """The vitals of a worker without a supervisor: nobody looks, and nobody would replace it.
+
+    Args:
+        on_contact: Called each time that the database has answered.
+    """
+
+    is_watched = False
+
+    def __init__(self, on_contact: Callable[[], object] = lambda: None) -> None:
+        self.contact = on_contact
+
+    def leave(self) -> None:
+        pass
+
+    def trace(self) -> NoTrace:
+        return NoTrace()
+
+
+class Vitals:
+    """What one worker says of itself in memory that its supervisor shares.
+
+    A job that holds the interpreter lock and does not come back stops all of its process: the
+    time limits, the renewal of the leases, and the beats. And a process that dies leaves
+    nothing but this: which attempts it had really begun, and which it only held.
+
+    Args:
+        threads: Slots. As many async bodies may run beside what these run, and a process that
+            has to replace a slot is about to be replaced itself.
+    """
+
+    is_watched = True
+
+    def __init__(self, threads: int) -> None:
+        self._traces = 3 * threads
+        self._memory = mmap.mmap(-1, HEADER.size + self._traces * KEPT * ENTRY.size)
+        self._header = memoryview(self._memory)[: HEADER.size].cast("Q")
+        self._taken = count()
+
+    # In the worker
+
+    def beat(self) -> None:
+        """Say that the interpreter runs."""
+        self._count_up(BEATS)
+
+    def contact(self) -> None:
+        """Say that the database has answered."""
+        self._count_up(CONTACTS)
+
+    def leave(self) -> None:
+        """Say that this worker takes no more work, and is to be replaced."""
+        self._header[LEAVING] = 1
+
+    def trace(self) -> Trace:
+        """Return where one more slot leaves its trace; those that are too many share one."""
+        number = min(next(self._taken), self._traces - 1)
+        return Trace(self._memory, HEADER.size + number * KEPT * ENTRY.size)
+
+    # In the supervisor
+
+    @property
+    def beats(self) -> int:
+        return self._header[BEATS]
+
+    @property
+    def contacts(self) -> int:
+        return self._header[CONTACTS]
+
+    @property
+    def is_leaving(self) -> bool:
+        return bool(self._header[LEAVING])
+
+    def begun(self) -> frozenset[Attempt]:
+        """Return what has begun and may not be settled, and some that is settled."""
+        return frozenset((job_id, count) for job_id, count, _ in self._read() if job_id)
+
+    def overdue(self, since: float) -> frozenset[Attempt]:
+        """Return what runs and had to end by *since*, a moment of ``time.monotonic``."""
+        return frozenset(
+            (job_id, count)
+            for job_id, count, deadline in self._read()
+            if job_id and deadline <= since
+        )
+
+    def _read(self) -> list[tuple[int, int, float]]:
+        return list(ENTRY.iter_unpack(self._memory[HEADER.size :]))
+
+    def _count_up(self, place: int) -> None:
+        self._header[place] = (self._header[place] + 1) % 2**64
+
+
+class Pulse:
+    """Follows a counter that ought to go up.
+
+    No clock is read. After a pause of the whole host the first look finds an old count, and the
+    worker has as many looks as ever to come up with a new one.
+
+    Args:
+        read: Returns the count.
+
+    Attributes:
+        still: How many looks in a row have found nothing new.
+    """
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+        self._seen = read()
+        self.still = 0
+
+    def look(self) -> None:
+        count = self._read()
+        self.still = self.still + 1 if count == self._seen else 0
+        self._seen = count

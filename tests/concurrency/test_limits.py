@@ -1,0 +1,81 @@
+"""Limits that hold over all hosts: many who take at the same time, and those who die."""
+
+import pytest
+from django.db import connection
+
+from django_jobflow.attempts import Demand, Range, Turn
+from django_jobflow.endings import decide
+from django_jobflow.engines import engine_for
+from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.outcomes import Succeeded
+from django_jobflow.quotas import Quota
+from django_jobflow.states import HELD, JobState
+from tests.concurrency.meeting import Concurrent, together
+from tests.engines.contract import MINUTE, make, make_many
+
+LIMIT = 3
+
+
+class LimitRaceTests(Concurrent):
+    def cycle(self, worker, quota, endings=()):
+        demand = Demand(
+            worker=worker,
+            queues=None,
+            turns=(Turn((Range("default", "", 4),), 4),),
+            quotas={"default": quota},
+            limit=4,
+            names=frozenset(["shop.jobs.SendReceipt"]),
+            lease=MINUTE,
+            timeout=MINUTE,
+        )
+        return engine_for("default").exchange(endings, [demand], 4)
+
+    def work(self, worker, quota, most_held):
+        """Take and end until nothing is left, noting how many were held in between."""
+        endings = []
+        while endings or JobRecord.objects.exists():
+            exchange = self.cycle(worker, quota, endings)
+            most_held.append(JobRecord.objects.filter(state__in=HELD).count())
+            endings = [decide(each, Succeeded(None)) for each in exchange.started]
+
+    def prepare(self, count):
+        self.engine.prepare_limits({("queue", "default")})
+        make_many(count, JobState.AVAILABLE)
+
+    @pytest.mark.skipif(
+        not connection.features.has_select_for_update, reason="One writer at a time."
+    )
+    def test_limit_is_never_passed(self):
+        self.prepare(60)
+        held = []
+
+        together(*(lambda name=f"w{n}": self.work(name, Quota(LIMIT), held) for n in range(8)))
+
+        assert 60 == SucceededJob.objects.count()
+        assert 0 < max(held) <= LIMIT
+
+    def test_rate_is_shared(self):
+        self.prepare(20)
+        quota = Quota(None, 5, 60 * MINUTE)
+
+        found = together(*(lambda name=f"w{n}": self.drain_rate(name, quota) for n in range(4)))
+
+        assert 5 == sum(found)
+
+    def drain_rate(self, worker, quota):
+        """Take until the bucket is empty; a row that another has locked is tried again."""
+        taken = 0
+        while True:
+            exchange = self.cycle(worker, quota)
+            taken += len(exchange.started)
+            if exchange.out_of_tokens.get("default", 0) > 1:
+                return taken
+
+    def test_place_of_a_dead_holder_is_free_once_it_is_rescued(self):
+        self.prepare(1)
+        make(JobState.IN_PROGRESS, reserved_by="dead")
+        assert [] == self.cycle("w", Quota(1)).started
+
+        JobRecord.objects.activate_expired()
+
+        assert 1 == len(self.cycle("w", Quota(1)).started)

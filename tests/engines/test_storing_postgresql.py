@@ -1,0 +1,177 @@
+import asyncio
+
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import InternalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_jobflow import Job
+from django_jobflow.declare import registry
+from django_jobflow.engines import storing_postgresql
+from django_jobflow.models import JobRecord
+from tests.engines.contract import HOUR, NOON, ServedByEngines, columns, stored
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(connection.features, "uses_server_side_binding"),
+    reason="Its driver always puts the values into the statement.",
+)
+
+
+@pytest.mark.django_db(transaction=True)
+class ServerSideBindingTests(ServedByEngines):
+    """A project may let the server bind the values, and psycopg prepare what comes often."""
+
+    @pytest.fixture(autouse=True)
+    def bound(self, served_by, transactional_db, monkeypatch):
+        options = {"server_side_binding": True, "prepare_threshold": 0}
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+        connection.close()
+        yield
+        connection.close()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"timeout": None, "priority": -100, "tags": ["a"], "meta": {"b": 1}},
+            {"delay": 60, "queue_key": "q"},
+            {"run_at": NOON, "expires_at": NOON + HOUR, "execution_key": "e", "partition": "p"},
+        ],
+    )
+    def test_calls_are_stored(self, options):
+        class Receipt(Job):
+            def perform(self, order_id):
+                pass
+
+        enqueuer = Receipt.using(**options)
+
+        many = enqueuer.enqueue_many([{"order_id": 1}, {"order_id": 2}])
+        record = enqueuer.enqueue(order_id=1)
+
+        assert record.duplicate is ("queue_key" in options)
+        assert (record.pk in many) is record.duplicate
+        assert columns(stored(record)) == columns(record)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Of PostgreSQL.")
+@pytest.mark.django_db(transaction=True)
+class PreparedInsertTests:
+    """What comes often on one connection is planned once, where that can cost nobody anything."""
+
+    OFTEN = 5
+
+    @pytest.fixture(autouse=True)
+    def own_session(self, transactional_db, monkeypatch):
+        monkeypatch.setattr(storing_postgresql, "_unkept", set())
+        connection.close()
+        with registry.isolated():
+
+            class Receipt(Job):
+                def perform(self, order_id):
+                    pass
+
+            self.receipt = Receipt
+            yield
+        connection.close()
+
+    def enqueue_often(self, **options):
+        return [self.receipt.using(**options).enqueue(n) for n in range(self.OFTEN)]
+
+    def run(self, statement):
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def executions(self):
+        """Return how often each statement was executed that the session has prepared."""
+        rows = self.run(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements "
+            "WHERE statement LIKE 'INSERT INTO \"jobflow_job\"%'"
+        )
+        return [executions for (executions,) in rows]
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"timeout": None, "priority": -100, "tags": ["a"], "meta": {"b": "ü"}},
+            {"timeout": 100_000.25, "queue": "a:b", "partition": "p'"},
+        ],
+    )
+    def test_record_is_as_it_is_stored(self, options):
+        records = self.enqueue_often(**options)
+
+        assert [self.OFTEN - 3] == self.executions()
+        assert self.OFTEN == JobRecord.objects.count()
+        for record in records:
+            assert columns(stored(record)) == columns(record)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"delay": 60}, {"run_at": NOON}, {"queue_key": "q"}, {"expires_at": NOON + HOUR}],
+    )
+    def test_what_is_seldom_is_not_prepared(self, options):
+        records = self.enqueue_often(**options)
+
+        assert [] == self.executions()
+        assert columns(stored(records[0])) == columns(records[0])
+
+    def test_nothing_is_prepared_inside_a_transaction(self):
+        with transaction.atomic():
+            self.enqueue_often()
+
+        assert [] == self.executions()
+        assert self.OFTEN == JobRecord.objects.count()
+
+    def test_nothing_is_prepared_behind_a_pooler(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+
+        self.enqueue_often()
+
+        assert [] == self.executions()
+
+    def test_who_watches_sees_each_statement(self):
+        self.enqueue_often()
+
+        with CaptureQueriesContext(connection) as captured:
+            self.receipt.enqueue(1)
+        seen = []
+        with connection.execute_wrapper(lambda *call: seen.append(call[1]) or call[0](*call[1:])):
+            self.receipt.enqueue(1)
+
+        assert "INSERT" == captured.captured_queries[0]["sql"].split()[0]
+        assert "INSERT" == seen[0].split()[0]
+
+    @pytest.mark.parametrize("event", ["DEALLOCATE ALL", "PREPARE"])
+    def test_session_that_is_not_ours_alone_costs_no_call(self, event):
+        self.enqueue_often()
+        if event == "PREPARE":  # another client of the pooler was here before
+            [(name,)] = self.run("SELECT name FROM pg_prepared_statements")
+            connection.close()
+            event = f"PREPARE {name} AS SELECT 1"
+        self.run(event)
+
+        self.enqueue_often()
+
+        assert 2 * self.OFTEN == JobRecord.objects.count()
+        assert {"default"} == storing_postgresql._unkept
+
+    def test_error_is_one_of_django(self):
+        self.enqueue_often()
+        self.run("SET default_transaction_read_only = on")
+
+        with pytest.raises(InternalError, match="read-only"):
+            self.receipt.enqueue(1)
+
+        self.run("SET default_transaction_read_only = off")
+        self.receipt.enqueue(1)
+        assert self.OFTEN + 1 == JobRecord.objects.count()
+
+    def test_event_loop_is_not_blocked(self):
+        self.enqueue_often()
+
+        async def enqueue():
+            self.receipt.enqueue(1)
+
+        with pytest.raises(SynchronousOnlyOperation):
+            asyncio.run(enqueue())

@@ -1,0 +1,1 @@
+"""Only its name counts: the migrations of a version that is newer than the database."""

@@ -1,0 +1,313 @@
+"""The sub-commands that only read: stats, list, show and workers."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+
+from django_jobflow.arguments import DOTS
+from django_jobflow.declare import registry
+from django_jobflow.declare.job import Job
+from django_jobflow.states import JobState
+from tests.factories import (
+    FailedJobFactory,
+    JobRecordFactory,
+    SucceededJobFactory,
+    WorkerFactory,
+)
+from tests.management.asking import ask, ask_json
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def own_jobs():
+    with registry.isolated():
+        yield
+
+
+class StatsTests:
+    def test_lines_are_queues_and_columns_the_states_that_there_are(self):
+        JobRecordFactory(queue="email")
+        JobRecordFactory(queue="email", state=JobState.IN_PROGRESS)
+        SucceededJobFactory.create_batch(2, queue="reports")
+
+        assert (
+            0,
+            "QUEUE    AVAILABLE  IN PROGRESS  SUCCEEDED  TOTAL\n"
+            "email            1            1          0      2\n"
+            "reports          0            0          2      2\n"
+            "all              1            1          2      4\n",
+        ) == ask("stats")
+
+    def test_lines_may_be_several_things(self):
+        JobRecordFactory(name="a", partition="acme")
+
+        assert (
+            0,
+            "NAME  PARTITION  AVAILABLE  TOTAL\n"
+            "a     acme               1      1\n"
+            "all   -                  1      1\n",
+        ) == ask("stats", "--by", "name,partition")
+
+    def test_nothing_is_said_to_be_nothing(self):
+        assert (0, "There are no jobs.\n") == ask("stats")
+
+    def test_json_has_all_states_and_the_groups(self):
+        FailedJobFactory(queue="email")
+
+        found = ask_json("stats")
+
+        one, none = {"count": 1, "more": False}, {"count": 0, "more": False}
+        expected = dict.fromkeys([*JobState.values, "SUCCEEDED"], none) | {"FAILED": one}
+        assert {
+            "database": "default",
+            "states": expected,
+            "groups": [{"queue": "email", "states": {"FAILED": one}}],
+        } == found
+
+    def test_unknown_kind_is_named(self):
+        with pytest.raises(CommandError) as caught:
+            ask("stats", "--by=queue,state")
+
+        expected = "argument --by: expected some of queue, name, partition, got 'queue,state'"
+        assert f"Error: {expected}" == str(caught.value)
+
+
+class ListTests:
+    def test_line_says_what_and_when(self):
+        due = JobRecordFactory(
+            state=JobState.SCHEDULED, available_at=timezone.now() + 2 * HOUR + HOUR / 2
+        )
+        failed = FailedJobFactory(queue="email")
+
+        code, printed = ask("list")
+
+        heads, *lines = (
+            [cell.strip() for cell in line.split("  ") if cell] for line in printed.splitlines()
+        )
+        assert 0 == code
+        expected = "ID STATE JOB QUEUE ATTEMPTS AGE|NEXT RUN|LAST ERROR".replace(" ", "|", 5)
+        assert expected.split("|") == heads
+        name, error = "shop.jobs.SendReceipt", "ConnectionError: Attempt 3 was refused."
+        assert [
+            [str(failed.pk), "FAILED", name, "email", "3/3", "2 min", "-", error],
+            [str(due.pk), "SCHEDULED", name, "default", "0/3", "2 min", "in 2 h", "-"],
+        ] == lines
+
+    def test_succeeded_have_other_columns(self):
+        job = SucceededJobFactory(now=timezone.now() - HOUR)
+
+        code, printed = ask("list", "--state=succeeded")
+
+        heads, line = printed.splitlines()
+        assert (0, "succeeded".upper()) == (code, heads.split()[-1])
+        assert [
+            str(job.pk),
+            job.name,
+            "default",
+            "1/3",
+            "1",
+            "h",
+            "1.0",
+            "s",
+            "1",
+            "h",
+            "ago",
+        ] == (line.split())
+
+    def test_filters_are_those_of_the_options(self):
+        wanted = {"queue": "email", "name": "a", "partition": "acme"}
+        record = JobRecordFactory(**wanted, tags=["t"], queue_key="k")
+        for column in wanted:
+            JobRecordFactory(**(wanted | {column: "other"}), tags=["t"])
+
+        found = ask_json(
+            *("list", "--state=available", "--queue=email", "--name=a", "--partition=acme"),
+            *("--tag=t", "--key=k", "--older-than=1m", "--newer-than=3m"),
+        )
+
+        assert ([record.pk], False) == ([job["id"] for job in found["jobs"]], found["more"])
+        assert [] == ask_json("list", "--worker=w")["jobs"]
+
+    def test_limit_is_kept_and_said(self):
+        JobRecordFactory.create_batch(3)
+
+        code, printed = ask("list", "--limit=2")
+
+        assert (0, 4) == (code, len(printed.splitlines()))
+        assert printed.endswith("There are more than these 2.\n")
+        assert ask_json("list", "--limit=2")["more"]
+        assert not ask_json("list", "--limit=3")["more"]
+
+    def test_nothing_is_said_to_be_nothing(self):
+        assert (0, "There are no such jobs.\n") == ask("list", "--queue=nowhere")
+
+    def test_json_has_no_arguments(self):
+        JobRecordFactory(kwargs={"order_id": 7})
+
+        [job] = ask_json("list")["jobs"]
+
+        assert "AVAILABLE" == job["state"]
+        assert {"args", "kwargs", "meta"}.isdisjoint(job)
+
+    def test_arguments_are_not_even_read(self, django_assert_num_queries):
+        FailedJobFactory.create_batch(3)
+
+        with django_assert_num_queries(1) as statements:
+            ask("list", "--state=failed")
+
+        assert "kwargs" not in statements[0]["sql"]
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            (
+                "--state=done",
+                "expected one of scheduled, available, reserved, in_progress, retry, "
+                "failed, waiting, cancelled, succeeded, got 'done'",
+            ),
+            ("--older-than=soon", "expected seconds, or a number with s, m, h or d, got 'soon'"),
+            (
+                "--older-than=9999999999d",
+                "expected seconds, or a number with s, m, h or d, got '9999999999d'",
+            ),
+            ("--queue=a\0b", "expected text, got 'a\\x00b'"),
+            ("--queue=\udcff", "expected text, got '\\udcff'"),
+            ("--limit=-1", "expected a whole number from 0, got '-1'"),
+            (
+                "--database=nowhere",
+                "expected one of the aliases in DATABASES ['default', 'other'], got 'nowhere'",
+            ),
+        ],
+    )
+    def test_wrong_value_is_named(self, option, message):
+        with pytest.raises(CommandError) as caught:
+            ask("list", option)
+
+        assert f"Error: argument {option.split('=')[0]}: {message}" == str(caught.value)
+
+
+class ShowTests:
+    def test_facts_arguments_and_errors_are_shown(self):
+        class Send(Job):
+            name = "shop.jobs.SendReceipt"
+
+            def perform(self, order_id): ...
+
+        record = FailedJobFactory(
+            kwargs={"order_id": 7}, max_attempts=1, queue_key="receipt:7", tags=["a", "b"]
+        )
+
+        code, printed = ask("show", record.pk)
+
+        assert 0 == code
+        for line in (
+            f"Job         {record.pk}",
+            "State       FAILED",
+            "Attempts    1 of 1",
+            "Time limit  30 s",
+            "Queue key   receipt:7",
+            "Tags        a, b",
+            'Arguments\n  {"order_id": 7}',
+            "  Traceback (most recent call last):\n    ...\n  ConnectionError",
+        ):
+            assert line in printed
+
+    def test_sensitive_values_are_dots(self):
+        class Pay(Job):
+            name = "pay"
+            sensitive = ("card", "return")
+
+            def perform(self, card, amount): ...
+
+        record = JobRecordFactory(name="pay", args=["4242"], kwargs={"amount": 3})
+        succeeded = SucceededJobFactory(
+            name="pay", args=[], kwargs={"card": "4242", "amount": 3}, result="4242"
+        )
+
+        for job in (record, succeeded):
+            assert "4242" not in ask("show", job.pk)[1]
+        assert [DOTS] == ask_json("show", record.pk)["args"]
+        found = ask_json("show", succeeded.pk)
+        assert ({"card": DOTS, "amount": 3}, DOTS) == (found["kwargs"], found["result"])
+
+    def test_arguments_of_an_unknown_job_are_dots(self):
+        record = JobRecordFactory(name="gone", kwargs={"order_id": 7})
+
+        assert {"order_id": DOTS} == ask_json("show", record.pk)["kwargs"]
+
+    def test_running_and_succeeded_jobs_are_shown(self):
+        running = JobRecordFactory(
+            state=JobState.IN_PROGRESS, progress=40, progress_message="half", meta={"a": 1}
+        )
+        succeeded = SucceededJobFactory(args=[1], timeout=None)
+
+        assert "40 % half" in ask("show", running.pk)[1]
+        assert "Time limit  none" in ask("show", succeeded.pk)[1]
+
+    def test_json_is_the_whole_job(self):
+        record = FailedJobFactory()
+
+        found = ask_json("show", record.pk)
+
+        assert (record.pk, "FAILED", 30.0) == (found["id"], found["state"], found["timeout"])
+        assert record.finished_at.isoformat() == found["finished_at"]
+        assert record.errors == found["errors"]
+        assert "builtins" not in found["last_error"]
+
+    def test_row_that_a_hand_wrote_is_shown_too(self):
+        record = JobRecordFactory(errors=["x", {"number": 1}], tags={"a": 1}, args="x", kwargs=3)
+
+        code, printed = ask("show", record.pk)
+
+        assert (0, True) == (code, "None: None" in printed)
+
+    def test_unknown_number_is_an_error(self):
+        with pytest.raises(CommandError) as caught:
+            ask("show", 10**12)
+
+        assert f"There is no job {10**12} in the database 'default'." == str(caught.value)
+        assert 1 == caught.value.returncode
+
+    @pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 30, "²"])
+    def test_what_is_no_number_is_named(self, number):
+        with pytest.raises(CommandError) as caught:
+            ask("show", "--", number)
+
+        assert f"expected the number of a job, got {number!r}" in str(caught.value)
+
+
+class WorkersTests:
+    def test_line_says_what_a_worker_serves_and_runs(self):
+        now = timezone.now() + HOUR
+        WorkerFactory(host="a", pid=1, now=now, queues=["email", "reports"])
+        WorkerFactory(host="b", pid=2, now=now - 3 * HOUR)
+        JobRecordFactory(state=JobState.IN_PROGRESS, reserved_by="a:1")
+
+        code, printed = ask("workers")
+
+        first, second = (line.split() for line in printed.splitlines()[1:])
+        assert 0 == code
+        assert ["a:1", "alive", "email,", "reports", "4", "1", "0"] == first[:7]
+        assert ["b:2", "silent", "all", "4", "0", "0"] == second[:6]
+
+    def test_nobody_is_said_to_be_nobody(self):
+        assert (0, "There are no workers.\n") == ask("workers")
+
+    def test_json_has_the_facts(self):
+        WorkerFactory(host="a", pid=1)
+
+        [worker] = ask_json("workers")["workers"]
+
+        assert ("a:1", 4, [], True) == (
+            worker["name"],
+            worker["slots"],
+            worker["queues"],
+            worker["is_alive"],
+        )
+
+    def test_code_alone_is_enough_for_some(self):
+        assert (0, "") == ask("workers", "--verbosity=0")

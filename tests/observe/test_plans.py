@@ -1,0 +1,67 @@
+"""How the databases find what is asked for when there is much of everything."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import TestCase
+
+from django_jobflow import observe
+from django_jobflow.models import JobRecord
+from django_jobflow.observe import SUCCEEDED, Selection
+from django_jobflow.states import JobState
+from tests.plans import fill, noting, problems
+
+
+@pytest.mark.skipif(
+    connection.vendor == "mysql",
+    reason="InnoDB gathers its statistics when it likes, and ANALYZE would commit the rows.",
+)
+class PlanTests(TestCase):
+    """Nothing reads its whole table or sorts it."""
+
+    @classmethod
+    def setUpTestData(cls):
+        fill(doublings=6)
+
+    def problems(self, **wanted):
+        """Return what is wrong with the plans of a list of what is *wanted*."""
+        with noting() as statements:
+            list(observe.select(Selection(**wanted))[:50])
+        return problems(statements)
+
+    def test_list_of_all_follows_the_primary_key(self):
+        assert [] == self.problems()
+        assert [] == self.problems(queue="default")
+
+    def test_list_of_one_state_follows_its_index(self):
+        for state in (*JobState.values, SUCCEEDED):
+            with self.subTest(state=state):
+                assert [] == self.problems(state=state)
+
+    def test_list_of_a_queue_follows_its_index(self):
+        assert [] == self.problems(state="AVAILABLE", queue="default")
+
+    def test_age_of_what_has_ended_is_a_range_of_an_index(self):
+        for state in ("FAILED", "CANCELLED", SUCCEEDED):
+            with self.subTest(state=state):
+                assert [] == self.problems(state=state, newer_than=timedelta(hours=1))
+
+    def test_key_is_found_by_what_holds_it_and_what_waits_for_it(self):
+        key = JobRecord.objects.filter(state="WAITING").first().execution_key
+
+        assert [] == self.problems(key=key)
+
+    def test_number_is_found_by_the_primary_key(self):
+        pk = JobRecord.objects.latest("id").pk
+
+        assert [] == self.problems(ids=(pk,))
+        with noting() as statements:
+            observe.find(pk)
+        assert [] == problems(statements)
+
+    def test_counts_read_the_first_rows_of_each_index(self):
+        with noting() as statements:
+            observe.counts(most=100)
+
+        assert [] == problems(statements)

@@ -1,0 +1,158 @@
+"""What a worker takes where something is paused, limited, or in a partition."""
+
+from itertools import pairwise
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobflow import control
+from django_jobflow.models import JobRecord, Limit, SucceededJob, Worker
+from django_jobflow.worker.coordinator import Coordinator
+from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.turns import Turns
+from tests.app import jobs
+
+
+def left():
+    return sorted(JobRecord.objects.values_list("queue", "partition"))
+
+
+class PauseTests:
+    @pytest.mark.parametrize("options", [{}, {"queues": ("default", "notes")}])
+    def test_drain_leaves_a_paused_queue(self, drain, tmp_path, options):
+        jobs.note.enqueue(str(tmp_path / "notes"), "paused")
+        jobs.add.enqueue(1)
+        control.pause(queue="notes")
+
+        assert 1 == drain(**options)
+        assert [("notes", "")] == left()
+
+        control.resume(queue="notes")
+        assert 1 == drain(**options)
+
+    def test_drain_leaves_a_paused_partition(self, drain):
+        for partition in ("", "acme", "zoo"):
+            jobs.add.using(partition=partition).enqueue(1)
+        control.pause(partition="acme")
+
+        assert 2 == drain()
+        assert [("default", "acme")] == left()
+
+    def test_pause_that_has_ended_holds_nothing_up(self, drain):
+        jobs.add.enqueue(1)
+        control.pause(queue="default", for_=0)
+
+        assert 1 == drain()
+
+
+class PartitionTests:
+    def enqueue(self):
+        for partition in ("", "acme", "zoo"):
+            jobs.add.using(partition=partition).enqueue(1)
+
+    def test_drain_of_all_takes_every_partition(self, drain):
+        self.enqueue()
+
+        assert 3 == drain()
+
+    def test_drain_of_a_queue_takes_every_partition(self, drain):
+        self.enqueue()
+
+        assert 3 == drain(queues=("default",))
+
+    def test_worker_serves_the_partitions_that_it_is_told(self, drain):
+        self.enqueue()
+
+        assert 2 == drain(partitions=("", "zoo"))
+        assert [("default", "acme")] == left()
+
+    def test_row_of_a_worker_says_its_partitions(self, transactional_db):
+        coordinator = Coordinator(WorkerOptions(database="default", partitions=("", "acme")))
+
+        coordinator.duties.register()
+
+        assert ["", "acme"] == Worker.objects.get().partitions
+        coordinator.inbox.close()
+
+    def test_backlog_of_one_does_not_delay_another(self, drain):
+        """One slot: the single job runs as soon as the one that was running has ended."""
+        jobs.add.using(partition="acme").enqueue_many({"a": number} for number in range(200))
+        single = jobs.add.using(partition="zoo", priority=-50).enqueue(1)
+
+        drain(threads=1, max_jobs=20)
+
+        assert SucceededJob.objects.filter(pk=single.pk).exists()
+
+
+class LimitTests:
+    def test_limit_of_the_settings_is_kept(self, drain, settings):
+        settings.JOBFLOW = {"QUEUES": {"default": {"limit": 1}}}
+        jobs.add.enqueue_many({"a": number} for number in range(8))
+
+        assert 8 == drain(threads=4)
+
+        runs = list(SucceededJob.objects.order_by("started_at"))
+        assert all(a.succeeded_at <= b.started_at for a, b in pairwise(runs))
+
+    def test_limit_of_an_operator_wins(self, drain, settings):
+        settings.JOBFLOW = {"QUEUES": {"default": {"rate": "1/d"}}}
+        jobs.add.enqueue_many({"a": number} for number in range(8))
+        control.set_limit(queue="default", concurrency=4)
+
+        assert 8 == drain()
+
+    def test_rate_spreads_what_it_lets_start(self, drain, settings):
+        settings.JOBFLOW = {"QUEUES": {"default": {"rate": "20/s", "burst": 1}}}
+        jobs.add.enqueue_many({"a": number} for number in range(5))
+
+        assert 5 == drain()
+
+        starts = sorted(SucceededJob.objects.values_list("started_at", flat=True))
+        # By the clock of the database; at full speed they would start together.
+        assert (starts[-1] - starts[0]).total_seconds() > 0.1
+        assert 1 == Limit.objects.count()
+
+
+class PlainTests:
+    def test_nothing_is_asked_of_tables_that_nobody_uses(self, drain):
+        jobs.add.enqueue_many({"a": number} for number in range(20))
+
+        with CaptureQueriesContext(connection) as captured:
+            drain(threads=1)
+
+        glances = [sql["sql"] for sql in captured if "jobflow_pause" in (sql["sql"] or "")]
+        asked = [sql["sql"] for sql in captured if "lanes" in (sql["sql"] or "")]
+        assert all("EXISTS" in sql for sql in glances)
+        assert len(asked) <= 1  # whether a drain has left something
+
+
+class TurnTests:
+    def share(self, turns, lanes, room, **budgets):
+        return {
+            turn.ranges[0].partition: (turn.limit, [each.limit for each in turn.ranges])
+            for turn in turns.share(lanes, room, budgets)
+        }
+
+    def test_room_is_shared_among_those_with_work(self):
+        found = self.share(Turns(), [("q", "a"), ("q", "b"), ("r", "b")], 5)
+
+        assert {"a": (3, [3]), "b": (2, [2, 2])} == found
+
+    def test_each_has_its_turn_where_there_are_more_than_room(self):
+        turns, lanes = Turns(), [("q", name) for name in "abcde"]
+
+        served = [list(self.share(turns, lanes, 2)) for _ in range(3)]
+
+        assert [["a", "b"], ["c", "d"], ["e", "a"]] == served
+
+    def test_budget_of_a_queue_is_one_for_all(self):
+        found = self.share(Turns(), [("q", "a"), ("q", "b"), ("r", "b")], 8, q=5)
+
+        assert {"a": (4, [4]), "b": (4, [1, 4])} == found
+
+    def test_queue_without_budget_takes_no_turn(self):
+        assert {"b": (4, [4])} == self.share(Turns(), [("q", "a"), ("r", "b")], 4, q=0)
+
+    def test_nothing_waits(self):
+        assert () == Turns().share([], 4, {})

@@ -1,0 +1,23 @@
+"""``python -m benchmarks`` measures; ``python -m benchmarks report`` renders the results."""
+
+import signal
+import sys
+from pathlib import Path
+
+from benchmarks import options, report, run, sides
+
+
+def main(arguments: list[str]) -> None:
+    # As Ctrl-C does: whatever was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if arguments[:1] == ["report"]:
+        written = report.report(*map(Path, arguments[1:]))
+    else:
+        chosen = options.parse(arguments, list(run.SUITES), list(sides.BY_NAME))
+        written = [run.measure(chosen)]
+    for path in written:
+        print(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,139 @@
+"""django_jobflow itself."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime
+from functools import cache
+from itertools import repeat
+from typing import Any, ClassVar
+
+from benchmarks.peers.base import PROCESSES, Command, database, python
+from benchmarks.peers.django import DjangoSide
+
+THREADS = 4  # of each process
+KEYED = {"keyed", "hot"}  # jobs whose calls differ
+POLLING = {"WAKE_UP": "poll"}
+ON_LOOP = 10  # async bodies of each process at a time, as the pool has connections
+
+
+class Ours(DjangoSide):
+    """With the settings that serve it best."""
+
+    packages = ("Django",)
+    settings = {"runjobs": f"--processes {PROCESSES} --threads {THREADS}"}
+    remaining = "SELECT count(*) FROM jobflow_job WHERE state <> 'FAILED'"
+    jobs = (
+        "noop",
+        "insert",
+        "insert-transactional",
+        "insert-grouped",
+        "insert-raw",
+        "insert-raw-transactional",
+        "insert-raw-grouped",
+    )
+    has_bulk = True
+    django: ClassVar[dict[str, Any]] = {"apps": ["django_jobflow"]}
+
+    def workers(self, processes: int) -> list[Command]:
+        return runjobs(processes, "--threads", str(THREADS))
+
+    def enqueue(self, job: str, *args: Any) -> None:
+        self._job(job).enqueue(*args)
+
+    def enqueue_many(self, job: str, count: int) -> None:
+        calls = ({"number": n} for n in range(count)) if job in KEYED else repeat({}, count)
+        self._job(job).enqueue_many(calls)
+
+    def enqueue_at(self, moment: datetime, job: str, *args: Any) -> None:
+        self._job(job).using(run_at=moment).enqueue(*args)
+
+    def _job(self, name: str) -> Any:
+        from django_jobflow.declare import registry
+
+        return registry.get(name)
+
+    def describe(self) -> dict[str, Any]:
+        from django_jobflow import __version__
+
+        said = super().describe()
+        said["versions"] = {"django-jobflow": __version__, **said["versions"]}
+        said["versions"] |= driver()
+        return said
+
+
+class OnLoop(Ours):
+    """With async bodies and a bare driver, as the peers on asyncio are measured."""
+
+    packages = ("Django", "asyncpg")
+    settings = {
+        "runjobs": f"--processes {PROCESSES} --threads {ON_LOOP}",
+        "body": "async, asyncpg, a pool of 2 to 10, on uvloop",
+    }
+    jobs = ("insert-async",)
+
+    def workers(self, processes: int) -> list[Command]:
+        return runjobs(processes, "--threads", str(ON_LOOP))
+
+
+class Defaults(Ours):
+    """As ``runjobs`` is without an option."""
+
+    settings = {"runjobs": "no option"}
+
+    def workers(self, processes: int) -> list[Command]:
+        return [command()]
+
+
+class Single(Ours):
+    """With one process that executes one job at a time."""
+
+    settings = {"runjobs": "--processes 1 --threads 1"}
+
+    def workers(self, processes: int) -> list[Command]:
+        return runjobs(1, "--threads", "1")
+
+
+class Sqlite(Ours):
+    """In one process, since one connection writes at a time."""
+
+    settings = {"runjobs": f"--processes 1 --threads {THREADS}"}
+
+    def workers(self, processes: int) -> list[Command]:
+        return runjobs(1, "--threads", str(THREADS))
+
+
+class Polling(Ours):
+    """Woken by nothing: it asks the table."""
+
+    settings = {"runjobs": f"--processes {PROCESSES} --threads {THREADS}", "JOBFLOW": str(POLLING)}
+    django: ClassVar[dict[str, Any]] = Ours.django | {"JOBFLOW": POLLING}
+
+
+def command(*options: str) -> Command:
+    return python("-m", "django", "runjobs", *options)
+
+
+def runjobs(processes: int, *options: str) -> list[Command]:
+    """Return the commands of one supervisor, or of as many workers where there is none."""
+    if "--processes" in _help():
+        return [command("--processes", str(processes), *options)]
+    return [command(*options)] * processes
+
+
+@cache
+def _help() -> str:
+    return subprocess.run(command("--help"), capture_output=True, text=True, check=True).stdout
+
+
+def driver() -> dict[str, str]:
+    """Return the driver of the database and its version."""
+    from importlib.metadata import version
+
+    match database().kind:
+        case "postgresql":
+            return {"psycopg": version("psycopg")}
+        case "mysql":
+            return {"mysqlclient": version("mysqlclient")}
+        case _:
+            return {}

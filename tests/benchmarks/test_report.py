@@ -1,0 +1,89 @@
+"""The page of the documentation shows the latest results, as the command renders them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import plots, report, tables
+from benchmarks.figures import Results
+
+SAMPLE = Results.read(Path(__file__).parent / "sample.json")
+
+
+def test_every_side_has_a_row():
+    rows = tables.side_by_side(SAMPLE).splitlines()[2:]
+
+    assert list(SAMPLE.sides) == [row.split(" | ")[0].strip("|* ") for row in rows]
+
+
+def test_row_shows_medians_and_dashes():
+    rows = tables.side_by_side(SAMPLE).splitlines()
+
+    assert (
+        "| **ours** | postgresql | 27,200 | 2,020 | - | 1,120 | 4,530 | 22.3 | 42.9 | 14.0 | 1.00 "
+        "| 81.8 | 0.0122 |"
+    ) in rows
+    assert "| huey-redis | redis | - | - | - | - | - | - | - | - | - | - | - |" in rows
+
+
+def test_what_waits_for_the_ends_is_shown_where_there_is_both():
+    row = next(row for row in tables.side_by_side(SAMPLE).splitlines() if "pgqueuer" in row)
+
+    assert "| pgqueuer | postgresql | 15,000 |" in row
+    assert [("ours", 27234.5), ("pgqueuer", 15000.0)] == plots.bars_of(SAMPLE, plots.PLOTS[0])
+
+
+def test_what_is_missing_is_told():
+    assert "- huey-redis, drain: no Redis answers." in tables.not_measured(SAMPLE).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("runs", "invocations", "expected"),
+    [(3, 1, "All figures come from one run"), (1, 1, "a short look"), (3, 6, "6 invocations")],
+)
+def test_page_says_how_its_figures_came_about(runs, invocations, expected):
+    options = {"runs": runs, "most": 5000, "seconds": 0.5}
+
+    said = tables.caution(Results(about={"options": options, "invocations": invocations}))
+
+    assert expected in said
+
+
+def test_only_the_marked_part_of_a_page_is_filled():
+    page = "before\n<!-- results: about -->\nold\n<!-- end of results -->\nafter\n"
+
+    filled = report.fill(page, SAMPLE)
+
+    assert filled.startswith("before\n<!-- results: about -->\n\n| what |")
+    assert filled.endswith("|\n\n<!-- end of results -->\nafter\n")
+    assert "old" not in filled
+    assert filled == report.fill(filled, SAMPLE)
+
+
+def test_page_has_a_place_for_every_part():
+    assert set(report.PARTS) == set(
+        re.findall(r"<!-- results: (\w+) -->", report.PAGE.read_text())
+    )
+
+
+def test_page_shows_the_latest_results():
+    page = report.PAGE.read_text()
+
+    assert page == report.fill(page, Results.read(report.latest()))
+
+
+def test_plots_of_the_same_results_are_the_same(tmp_path):
+    pytest.importorskip("matplotlib")
+    drawn = {path.name: path.read_bytes() for path in plots.draw(SAMPLE, tmp_path)}
+
+    assert drawn == {path.name: path.read_bytes() for path in plots.draw(SAMPLE, tmp_path)}
+    assert {"drain.svg", "real.svg"} <= set(drawn)
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [(27_234.5, "27,200"), (404.2, "404"), (22.27, "22.3"), (3.444, "3.44"), (0.0122, "0.0122")],
+)
+def test_numbers_have_three_digits(amount, expected):
+    assert expected == tables.number(amount)

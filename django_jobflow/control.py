@@ -1,21 +1,27 @@
-"""What an operator says of what is to come: pauses, and limits that hold over all hosts.
+"""What an operator does with a queue: pauses it, limits it over all hosts, empties it.
 
-The verbs write rows, which every worker reads within a second. What runs already goes on.
+Pauses and limits are rows, which every worker reads within a second. What runs already goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django_jobflow.declare.call_options import read_call_options, read_key
 from django_jobflow.declare.options import read_option
 from django_jobflow.engines import engine_for
+from django_jobflow.engines.purging import PURGED
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.models import LimitKind, Pause, PauseKind
 from django_jobflow.quotas import RATE, Quota, is_count, read_rate
+from django_jobflow.states import ENDED, JobState
 
 TEXT = 200  # letters of a reason, and of a name of who did it
+
+WAIT = frozenset(PURGED) - ENDED
+"""States of what waits in a queue: not begun, or to be repeated."""
 
 
 def pause(
@@ -124,6 +130,47 @@ def clear_limit(
     return engine_for(database).clear_limit(kind, value)
 
 
+def purge(
+    *,
+    queue: str,
+    job: str | None = None,
+    partition: str | None = None,
+    states: Iterable[str] | None = None,
+    dry_run: bool = False,
+    database: str | None = None,
+) -> int:
+    """Delete for good what waits in a queue; return how many records that were.
+
+    What runs goes on, and what is enqueued meanwhile stays. Keys of what was deleted are free:
+    others of the same key have their turn, and batches count it as deleted.
+
+    Args:
+        queue: Name of the queue.
+        job: Only records of the job of this name.
+        partition: Only those of this partition; empty for the default one.
+        states: Only those in these states, of which FAILED and CANCELLED are gone only if they
+            are named. None means all that wait.
+        dry_run: Whether to delete nothing, and only count.
+        database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
+
+    Raises:
+        InvalidJob: A value is none that is expected; nothing was deleted.
+
+    Database:
+        A short transaction for each 1,000 records, unless the caller has opened one.
+    """
+    given = {"queue": queue, "job": job, "partition": partition}
+    read = {
+        "name" if kind == "job" else kind: _READERS[kind]("purge", name)
+        for kind, name in given.items()
+        if name is not None or kind == "queue"
+    }
+    wanted = WAIT if states is None else _read_states(states)
+    engine = engine_for(database)
+    verb = engine.purgeable if dry_run else engine.purge
+    return verb(engine.records.filter(**read), wanted)
+
+
 def read_quota(subject: str, concurrency: Any, rate: Any, burst: Any) -> Quota:
     """Return what a limit says, checked."""
     for name, number in (("concurrency", concurrency), ("burst", burst)):
@@ -149,6 +196,16 @@ def _named(subject: str, kinds: Any, **names: str | None) -> tuple[str, str]:
         raise InvalidJob(f"{subject}: expected one of {', '.join(others)} and {last}, got {got}.")
     [(kind, name)] = given.items()
     return kinds(kind).value, _READERS[kind](subject, name)
+
+
+def _read_states(states: Any) -> frozenset[JobState]:
+    known = {state.value for state in PURGED}
+    given = list(states) if isinstance(states, Iterable) and not isinstance(states, str) else []
+    if given and all(isinstance(state, str) and state in known for state in given):
+        return frozenset(map(JobState, given))
+    raise InvalidJob(
+        f"purge: expected states to be some of {', '.join(map(str, PURGED))}, got {states!r}."
+    )
 
 
 def _text(subject: str, option: str, value: Any) -> str:

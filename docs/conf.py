@@ -38,7 +38,10 @@ nitpick_ignore_regex = [
         r"(SucceededJob|JobRecord\.DoesNotExist|JobFacts|Tally|Cause|Rows|QuerySet|Prepared)",
     ),
     ("py:.*", r"django_jobflow\.(models\.records|engines\.counting|observe|calls)\.\w+(\.\w+)*"),
-    ("py:.*", r"(TypeError|TimeoutError|LookupError|ImproperlyConfigured|TextChoices|Signal)"),
+    (
+        "py:.*",
+        r"(TypeError|TimeoutError|LookupError|OperationalError|ImproperlyConfigured|TextChoices|Signal)",
+    ),
 ]
 
 smartquotes = False  # a quote is often part of what one types

@@ -11,6 +11,7 @@ from django_jobflow.engines.controlling import Controlling
 from django_jobflow.engines.counting import Counting
 from django_jobflow.engines.exchanging import Exchanging
 from django_jobflow.engines.expiring import Expiring
+from django_jobflow.engines.purging import Purging
 from django_jobflow.engines.rescuing import Rescuing
 from django_jobflow.engines.tagging import Tagging
 from django_jobflow.engines.verbs import RecordVerbs
@@ -23,6 +24,7 @@ class Engine(
     Rescuing,
     Expiring,
     BatchVerbs,
+    Purging,
     Counting,
     Registering,
     Tagging,

@@ -15,7 +15,9 @@ PERIODS = {
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-RATE = "text like '100/m' (s, m, h or d), or a pair of a whole number from 1 and a period"
+RATE = (
+    "text like '100/m' or '10/30s' (s, m, h or d), or a pair of a whole number from 1 and a period"
+)
 MOST = 2**31 - 1
 SLACK = 1e-6  # of a token; what adding up parts of one may lack
 
@@ -58,8 +60,8 @@ class Quota:
 def read_rate(value: Any) -> tuple[int, timedelta] | None:
     """Return the number and the period of a rate; None for what is none."""
     if isinstance(value, str):
-        found = re.fullmatch(r"(\d{1,9})/([smhd])", value)
-        value = (int(found[1]), PERIODS[found[2]]) if found else None
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,7}(?:\.\d{1,6})?)?([smhd])", value, re.ASCII)
+        value = (int(found[1]), float(found[2] or 1) * PERIODS[found[3]]) if found else None
     if not isinstance(value, list | tuple) or len(value) != 2 or not is_count(value[0]):
         return None
     try:
@@ -67,6 +69,14 @@ def read_rate(value: Any) -> tuple[int, timedelta] | None:
     except InvalidJob:
         return None
     return (value[0], period) if period else None
+
+
+def rate_text(number: int, period: timedelta) -> str:
+    """Return a rate as the text that ``read_rate`` reads."""
+    for unit, span in PERIODS.items():
+        if period == span:
+            return f"{number}/{unit}"
+    return f"{number}/{period / PERIODS['s']:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def is_count(value: Any) -> bool:

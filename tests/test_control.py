@@ -86,8 +86,8 @@ class LimitTests:
             ),
             (
                 {"rate": "many"},
-                "expected rate to be text like '100/m' (s, m, h or d), or a pair of a whole "
-                "number from 1 and a period, or None, got 'many'.",
+                "expected rate to be text like '100/m' or '10/30s' (s, m, h or d), or a pair of "
+                "a whole number from 1 and a period, or None, got 'many'.",
             ),
         ],
     )

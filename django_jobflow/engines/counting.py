@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count
 
 from django_jobflow.engines.surveying import Surveying
-from django_jobflow.models import SucceededJob
+from django_jobflow.models import Batch, SucceededJob
 from django_jobflow.states import JobState
 
 Group = tuple[str, str, str, int]
@@ -71,13 +75,29 @@ class Counting(Surveying):
         table = self.connection.ops.quote_name(SucceededJob._meta.db_table)
         return self._tally(None, None, f"FROM {table}", "succeeded_at", [], most)
 
+    def tally_batch(self, batch: Batch, most: int) -> Iterator[Tally]:
+        """Yield what the members of *batch* are: all live ones, and the latest successes.
+
+        Database:
+            One statement that reads the index over its live members; and one that reads what
+            has succeeded since the batch was opened, until *most* of its members are found.
+        """
+        members = self.records.filter(batch_id=batch.pk).order_by()
+        found = members.values_list("state", "queue", "name", "partition").annotate(Count("pk"))
+        for state, *group in found:
+            yield Tally(JobState(state), None, (tuple(group),), is_cut=False)
+        table = self.connection.ops.quote_name(SucceededJob._meta.db_table)
+        source = f"FROM {table} WHERE batch_id = %s AND succeeded_at >= %s"
+        opened = self.connection.ops.adapt_datetimefield_value(batch.created_at)
+        yield self._tally(None, None, source, "succeeded_at", [batch.pk, opened], most)
+
     def _tally(
         self,
         state: JobState | None,
         queue: str | None,
         source: str,
         first_column: str,
-        values: list[str],
+        values: list[Any],
         most: int,
     ) -> Tally:
         quote = self.connection.ops.quote_name

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from django.utils import timezone
 
 from django_jobflow import conf
 from django_jobflow.declare.options import read_option
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.observe import SUCCEEDED
+from django_jobflow.quotas import is_count, read_rate
 from django_jobflow.states import JobState
 
+WRONG_USAGE = 2  # the status at the end, as argparse has it
 LARGEST_ID = 2**63 - 1
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -70,9 +74,45 @@ def state_word(value: str) -> str:
 
 def job_id(value: str) -> int:
     """Read the number of a job."""
+    return _number(value, "a job")
+
+
+def batch_id(value: str) -> int:
+    """Read the number of a batch."""
+    return _number(value, "a batch")
+
+
+def _number(value: str, of: str) -> int:
     if value.isdecimal() and value.isascii() and 0 < int(value[:20]) <= LARGEST_ID:
         return int(value)
-    raise argparse.ArgumentTypeError(f"expected the number of a job, got {value!r}")
+    raise argparse.ArgumentTypeError(f"expected the number of {of}, got {value!r}")
+
+
+def from_one(value: str) -> int:
+    """Read a whole number from 1."""
+    number = int(value) if value.isdecimal() and len(value) <= 10 else 0
+    if is_count(number):
+        return number
+    raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {value!r}")
+
+
+def rate(value: str) -> tuple[int, timedelta]:
+    """Read so many in a time."""
+    found = read_rate(value)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected so many in a time, as 100/m, got {value!r}")
+    return found
+
+
+def moment(value: str) -> datetime:
+    """Read a moment, in the time zone of the project if it names none."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a moment, as 2030-01-31T18:00+01:00, got {value!r}"
+        ) from error
+    return timezone.make_aware(found) if timezone.is_naive(found) else found
 
 
 def span(value: str) -> timedelta:

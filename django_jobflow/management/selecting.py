@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_jobflow.management.arguments import job_id, span, state_word, text
+from django_jobflow.management.arguments import batch_id, job_id, span, state_word, text
 from django_jobflow.observe import Selection
 
-FILTERS = ("state", "queue", "name", "partition", "key", "tag", "worker")
+FILTERS = ("state", "queue", "name", "partition", "key", "tag", "batch", "worker")
 AGES = ("older_than", "newer_than")
 
 
@@ -28,6 +28,7 @@ def add_filters(parser: CommandParser) -> None:
         "it, of the common partition if --partition names no other.",
     )
     add("--tag", type=text, metavar="TAG", help="With this tag.")
+    add("--batch", type=batch_id, metavar="ID", help="Members of the batch of this number.")
     add(
         "--worker",
         type=text,

@@ -1,5 +1,6 @@
 """What is read of the tables to be shown: each statement stays cheap at ten million rows."""
 
+from django_jobflow.observe.allowing import LimitFacts, limits
 from django_jobflow.observe.counting import COLUMNS, SUCCEEDED, Count, Counts, counts
 from django_jobflow.observe.declared import declared_names, declared_queues
 from django_jobflow.observe.held import held_by, held_counts
@@ -15,6 +16,7 @@ __all__ = [
     "Cause",
     "Count",
     "Counts",
+    "LimitFacts",
     "Reason",
     "Selection",
     "WorkerFacts",
@@ -26,6 +28,7 @@ __all__ = [
     "first_and_last",
     "held_by",
     "held_counts",
+    "limits",
     "named_like",
     "order_of",
     "select",

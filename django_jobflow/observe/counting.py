@@ -9,6 +9,7 @@ from typing import Any
 
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.counting import FIRST_COLUMNS, Tally
+from django_jobflow.models import Batch
 from django_jobflow.states import JobState
 
 SUCCEEDED = "SUCCEEDED"
@@ -81,18 +82,24 @@ class Counts:
         )
 
 
-def counts(alias: str | None = None, most: int = MOST) -> Counts:
+def counts(alias: str | None = None, most: int = MOST, *, batch: Batch | None = None) -> Counts:
     """Return how many jobs there are in the database behind *alias*.
 
     Args:
         alias: None means JOBFLOW["DATABASE"].
         most: How many rows are read of each state, and of what is available, of each queue.
+        batch: Only its members. All of those that are live are counted.
 
     Database:
         One statement for each state, one for each queue with available rows and one more, two on
         MariaDB and MySQL. Each reads at most *most* rows along an index.
+
+        For a batch two: one reads the index over its live members, and one what has succeeded
+        since it was opened.
     """
     engine = engine_for(alias)
+    if batch is not None:
+        return Counts(tuple(engine.tally_batch(batch, most)))
     queues = engine.waiting_queues(MOST_QUEUES + 1)
     tallies = tuple(_tallies(engine, queues[:MOST_QUEUES], most))
     return Counts(tallies, has_more_queues=len(queues) > MOST_QUEUES)

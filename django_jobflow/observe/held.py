@@ -20,6 +20,21 @@ def held_by(worker: str, alias: str) -> models.QuerySet[JobRecord]:
     return rows.order_by("state", "expires", "id")
 
 
+def held_in_queues(queues: Iterable[str], alias: str) -> dict[str, int]:
+    """Return how many records of each of *queues* a worker holds.
+
+    Database:
+        None without queues, or one statement. It reads what is held, along
+        ``jobflow_job_lease``.
+    """
+    wanted = list(queues)
+    if not wanted:
+        return {}
+    rows = JobRecord._base_manager.using(alias).filter(state__in=HELD, queue__in=wanted)
+    found = dict(rows.order_by().values_list("queue").annotate(Count("pk")))
+    return {queue: found.get(queue, 0) for queue in wanted}
+
+
 def held_counts(workers: Iterable[str], alias: str) -> dict[str, dict[str, int]]:
     """Return how many records each of *workers* holds, by state.
 

@@ -37,6 +37,7 @@ class Selection:
         key: With this as their queue key or execution key. Without a state: those that hold it
             or wait for it, of the common partition if no other is named.
         tag: With this among their tags.
+        batch: Members of the batch of this number.
         worker: Held by this worker; of those that have succeeded, executed by it.
         older_than: Enqueued at least so long ago; of what has ended, ended.
         newer_than: Enqueued at most so long ago; of what has ended, ended.
@@ -49,6 +50,7 @@ class Selection:
     partition: str | None = None
     key: str | None = None
     tag: str | None = None
+    batch: int | None = None
     worker: str | None = None
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
@@ -111,6 +113,8 @@ def _columns(selection: Selection) -> Q:
     for column in ("queue", "name", "partition"):
         if (value := getattr(selection, column)) is not None:
             wanted &= Q(**{column: value})
+    if selection.batch is not None:
+        wanted &= Q(batch_id=selection.batch)
     if selection.worker is not None:
         wanted &= Q(reserved_by=selection.worker)
         if selection.state is None:

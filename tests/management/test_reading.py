@@ -9,10 +9,13 @@ from django.utils import timezone
 from django_jobflow.arguments import DOTS
 from django_jobflow.declare import registry
 from django_jobflow.declare.job import Job
+from django_jobflow.models import Batch
 from django_jobflow.states import JobState
 from tests.factories import (
     FailedJobFactory,
     JobRecordFactory,
+    LimitFactory,
+    PauseFactory,
     SucceededJobFactory,
     WorkerFactory,
 )
@@ -66,7 +69,45 @@ class StatsTests:
             "database": "default",
             "states": expected,
             "groups": [{"queue": "email", "states": {"FAILED": one}}],
+            "pauses": [],
+            "limits": [],
         } == found
+
+    def test_what_is_paused_and_limited_is_told(self):
+        PauseFactory(by="ann")
+        LimitFactory(by="ann")
+
+        assert (
+            0,
+            "There are no jobs.\n"
+            "Queue 'email' is paused by ann.\n"
+            "Queue 'email' may run 2 at a time (0 running), set by ann.\n",
+        ) == ask("stats")
+        found = ask_json("stats")
+        assert (ask_json("pause")["pauses"], ask_json("limit")["limits"]) == (
+            found["pauses"],
+            found["limits"],
+        )
+
+    def test_members_of_a_batch_are_counted_alone(self):
+        batch = Batch.objects.open()
+        JobRecordFactory(batch_id=batch.pk, queue="email")
+        SucceededJobFactory(batch_id=batch.pk)
+        JobRecordFactory()
+
+        assert (
+            0,
+            "QUEUE    AVAILABLE  SUCCEEDED  TOTAL\n"
+            "default          0          1      1\n"
+            "email            1          0      1\n"
+            "all              1          1      2\n",
+        ) == ask("stats", "--batch", batch.pk)
+
+    def test_unknown_batch_is_an_error(self):
+        with pytest.raises(CommandError) as caught:
+            ask("stats", "--batch", 10**12)
+
+        assert f"There is no batch {10**12} in the database 'default'." == str(caught.value)
 
     def test_unknown_kind_is_named(self):
         with pytest.raises(CommandError) as caught:
@@ -132,6 +173,14 @@ class ListTests:
         assert ([record.pk], False) == ([job["id"] for job in found["jobs"]], found["more"])
         assert [] == ask_json("list", "--worker=w")["jobs"]
 
+    def test_members_of_a_batch_are_listed(self):
+        record, succeeded = JobRecordFactory(batch_id=7), SucceededJobFactory(batch_id=7)
+        JobRecordFactory()
+
+        assert [record.pk] == [job["id"] for job in ask_json("list", "--batch=7")["jobs"]]
+        found = ask_json("list", "--batch=7", "--state=succeeded")["jobs"]
+        assert [succeeded.pk] == [job["id"] for job in found]
+
     def test_limit_is_kept_and_said(self):
         JobRecordFactory.create_batch(3)
 
@@ -176,6 +225,7 @@ class ListTests:
             ),
             ("--queue=a\0b", "expected text, got 'a\\x00b'"),
             ("--queue=\udcff", "expected text, got '\\udcff'"),
+            ("--batch=x", "expected the number of a batch, got 'x'"),
             ("--limit=-1", "expected a whole number from 0, got '-1'"),
             (
                 "--database=nowhere",

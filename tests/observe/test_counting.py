@@ -2,6 +2,7 @@ import pytest
 from django.test import TestCase
 
 from django_jobflow import observe
+from django_jobflow.models import Batch
 from django_jobflow.observe import Count, counting
 from django_jobflow.states import JobState
 from tests.factories import JobRecordFactory, SucceededJobFactory
@@ -46,6 +47,30 @@ class CountsTests(TestCase):
 
     def test_no_row_is_no_job(self):
         assert Count(0) == counting.Counts(()).total
+
+
+class BatchTests(TestCase):
+    def setUp(self):
+        self.batch = Batch.objects.open()
+        for state in ("AVAILABLE", "FAILED", "FAILED"):
+            JobRecordFactory(state=state, batch_id=self.batch.pk, queue="email")
+        JobRecordFactory.create_batch(2, batch_id=self.batch.pk + 1)
+        SucceededJobFactory.create_batch(2, batch_id=self.batch.pk)
+        SucceededJobFactory()
+
+    def test_members_are_counted_and_no_others(self):
+        with self.assertNumQueries(2):
+            by = observe.counts(batch=self.batch).by
+
+        expected = {"AVAILABLE": Count(1), "FAILED": Count(2), "SUCCEEDED": Count(2)}
+        assert {(state,): count for state, count in expected.items()} == by("state")
+        assert {("default",): Count(2), ("email",): Count(3)} == by("queue")
+
+    def test_successes_are_counted_up_to_the_bound(self):
+        by = observe.counts(batch=self.batch, most=1).by
+
+        assert Count(1, is_more=True) == by("state")["SUCCEEDED",]
+        assert Count(2) == by("state")["FAILED",]
 
 
 class BoundTests(TestCase):

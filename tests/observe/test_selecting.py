@@ -30,6 +30,13 @@ class ColumnTests(TestCase):
 
         assert [record] == selected(**wanted)
 
+    def test_batch_has_its_members(self):
+        record, succeeded = JobRecordFactory(batch_id=7), SucceededJobFactory(batch_id=7)
+        JobRecordFactory(batch_id=8)
+
+        assert [record] == selected(batch=7)
+        assert [succeeded] == selected(batch=7, state=SUCCEEDED)
+
     def test_common_partition_is_one_too(self):
         record = JobRecordFactory()
         JobRecordFactory(partition="acme")

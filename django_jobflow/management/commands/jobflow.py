@@ -15,6 +15,8 @@ from django.core.management.base import (
     DjangoHelpFormatter,
 )
 
+from django_jobflow.exceptions import InvalidJob
+from django_jobflow.management.arguments import WRONG_USAGE
 from django_jobflow.management.subcommands import SUBCOMMANDS
 
 
@@ -40,6 +42,8 @@ class Command(BaseCommand):
             code = subcommand(self.stdout, self.style).run(options)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
+        except InvalidJob as error:  # what was given is none that is expected
+            raise CommandError(str(error), returncode=WRONG_USAGE) from error
         if code:
             sys.exit(code)
 

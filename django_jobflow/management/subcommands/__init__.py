@@ -2,8 +2,11 @@
 
 from django_jobflow.management.subcommands.base import Subcommand
 from django_jobflow.management.subcommands.health import Health
+from django_jobflow.management.subcommands.limiting import Limiting
 from django_jobflow.management.subcommands.listing import Listing
+from django_jobflow.management.subcommands.pausing import Pausing, Resuming
 from django_jobflow.management.subcommands.prune import Prune
+from django_jobflow.management.subcommands.purge import Purge
 from django_jobflow.management.subcommands.show import Show
 from django_jobflow.management.subcommands.stats import Stats
 from django_jobflow.management.subcommands.verbs import Cancel, Delete, Retry, RunNow
@@ -20,6 +23,10 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     RunNow,
     Delete,
     Prune,
+    Pausing,
+    Resuming,
+    Limiting,
+    Purge,
     Workers,
     Health,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobflow import observe, states
+from django_jobflow.management.arguments import WRONG_USAGE
 from django_jobflow.management.output import Output
 from django_jobflow.management.selecting import add_filters, add_ids, selection_of
 from django_jobflow.management.subcommands.base import Asking
@@ -16,7 +17,6 @@ from django_jobflow.observe.lists import Rows
 from django_jobflow.operate import Done
 
 MOST_COUNTED = 10_000  # jobs that a dry run counts
-WRONG_USAGE = 2
 NOT_ALL = 1
 
 

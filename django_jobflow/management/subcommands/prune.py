@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
 from django_jobflow import maintain
 from django_jobflow.engines import engine_for
-from django_jobflow.management.output import Output
-from django_jobflow.management.subcommands.acting import MOST_COUNTED, add_safety, jobs
-from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.management.subcommands.acting import MOST_COUNTED
+from django_jobflow.management.subcommands.deleting import Deleting
 from django_jobflow.observe import Count
 
 
-class Prune(Asking):
+class Prune(Deleting):
     """Does at once what the workers do from time to time."""
 
     name = "prune"
@@ -24,29 +22,11 @@ class Prune(Asking):
         "JOBFLOW['RETAIN_FAILED'], as workers do."
     )
 
-    @classmethod
-    def add_arguments(cls, parser: CommandParser) -> None:
-        add_safety(parser)
-        super().add_arguments(parser)
+    def count(self, alias: str, options: dict[str, Any]) -> Count:
+        return sum(map(_counted, maintain.prunable(engine_for(alias))), Count(0))
 
-    def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
-        engine = engine_for(alias)
-        if options["dry_run"] or not options["yes"]:
-            count = sum(map(_counted, maintain.prunable(engine)), Count(0))
-            text = f"This would delete {jobs(count)}."
-            if not options["dry_run"]:
-                raise CommandError(f"{text} Add --yes to do it.")
-            if options["json"]:
-                output.json({"dry_run": True, "count": count.number, "more": count.is_more})
-            else:
-                output.line(text)
-            return 0
-        deleted = maintain.prune(engine)
-        if options["json"]:
-            output.json({"dry_run": False, "done": deleted})
-        else:
-            output.line(f"{jobs(deleted)} deleted.")
-        return 0
+    def delete(self, alias: str, options: dict[str, Any]) -> int:
+        return maintain.prune(engine_for(alias))
 
 
 def _counted(rows: QuerySet[Any]) -> Count:

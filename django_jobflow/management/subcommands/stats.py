@@ -5,11 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from django_jobflow import observe
-from django_jobflow.management.output import Output
+from django_jobflow import control, observe
+from django_jobflow.management.arguments import batch_id
+from django_jobflow.management.controls import (
+    limit_json,
+    limit_sentence,
+    pause_json,
+    pause_sentence,
+)
+from django_jobflow.management.output import Output, printable
 from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.models import Batch
 from django_jobflow.observe import COLUMNS, SUCCEEDED, Count, Counts
 from django_jobflow.states import JobState
 
@@ -41,15 +49,39 @@ class Stats(Asking):
             help="What a line stands for: queue, name, partition, or several of them. "
             "Default: queue.",
         )
+        parser.add_argument(
+            "--batch",
+            type=batch_id,
+            metavar="ID",
+            help="Only members of the batch of this number.",
+        )
         super().add_arguments(parser)
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
-        counts = observe.counts(alias)
+        counts = observe.counts(alias, batch=_batch(options["batch"], alias))
+        pauses, limits = control.paused(database=alias), observe.limits(alias)
         if options["json"]:
-            output.json(_as_json(alias, counts, options["by"]))
-        else:
-            _print(output, counts, options["by"])
+            output.json(
+                _as_json(alias, counts, options["by"])
+                | {
+                    "pauses": [pause_json(pause) for pause in pauses],
+                    "limits": [limit_json(limit) for limit in limits],
+                }
+            )
+            return 0
+        _print(output, counts, options["by"])
+        for line in (*map(pause_sentence, pauses), *map(limit_sentence, limits)):
+            output.line(printable(line))
         return 0
+
+
+def _batch(pk: int | None, alias: str) -> Batch | None:
+    if pk is None:
+        return None
+    batch = Batch.objects.using(alias).filter(pk=pk).first()
+    if batch is None:
+        raise CommandError(f"There is no batch {pk} in the database {alias!r}.")
+    return batch
 
 
 def _print(output: Output, counts: Counts, by: tuple[str, ...]) -> None:

@@ -152,6 +152,7 @@ class WorkerFactory(DjangoModelFactory):
     pid = factory.Sequence(lambda n: 4711 + n)
     name = factory.LazyAttribute(lambda row: f"{row.host}:{row.pid}")
     queues = factory.LazyFunction(list)
+    excluded = factory.LazyFunction(list)
     partitions = factory.LazyFunction(list)
     threads = 4
     started_at = factory.LazyAttribute(lambda row: row.now - timedelta(minutes=5))

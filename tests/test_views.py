@@ -42,6 +42,7 @@ class HealthViewTests:
             "findings": [],
             "workers": {"alive": 1, "silent": 0},
             "oldest_waiting": None,
+            "oldest_paused": None,
             "oldest_overdue": None,
             "oldest_lapsed": None,
             "limits": {"max_wait": 60.0, "max_beat": 60.0, "min_workers": 1},

@@ -105,7 +105,17 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 def _queues(worker: Worker) -> str:
-    return cells.joined(worker.queues) or _("all")
+    served = cells.joined(worker.queues) or _("all")
+    if not worker.excluded:
+        return served
+    return _("%(queues)s but %(excluded)s") % {
+        "queues": served,
+        "excluded": cells.joined(worker.excluded),
+    }
+
+
+def _partitions(worker: Worker) -> str:
+    return cells.joined([name or "''" for name in cells.listed(worker.partitions)]) or _("all")
 
 
 def _facts(worker: Worker) -> list[Fact]:
@@ -113,6 +123,7 @@ def _facts(worker: Worker) -> list[Fact]:
         Fact(_("Host"), worker.host),
         Fact(_("Process"), str(worker.pid)),
         Fact(_("Queues"), _queues(worker)),
+        Fact(_("Partitions"), _partitions(worker)),
         Fact(_("Slots"), str(worker.threads)),
         Fact(_("Started"), cells.full(worker.started_at)),
         Fact(_("Last heartbeat"), cells.full(worker.heartbeat_at)),

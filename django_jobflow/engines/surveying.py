@@ -17,6 +17,9 @@ One that was rescued, given back or promoted has been due for longer than it wai
 a range that is none of these is the one that waits for the longest.
 """
 
+Waits = dict[tuple[str, str], float]
+"""Seconds, by the names of a queue and of a partition in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delays:
@@ -34,21 +37,21 @@ class Delays:
 class Surveying(Ranging, Waking):
     """What is asked of the whole table; here one index range after the other."""
 
-    def waits(self, queues: Sequence[str], now: datetime | None = None) -> dict[str, float]:
-        """Return for how many seconds the oldest AVAILABLE row of each of *queues* has waited.
+    def waits(self, queues: Sequence[str], now: datetime | None = None) -> Waits:
+        """Return for how many seconds the oldest AVAILABLE row of each lane has waited.
 
-        It waits since it is due, or since it was made AVAILABLE if that was later. A queue
-        without such a row is left out.
+        It waits since it is due, or since it was made AVAILABLE if that was later. A lane is
+        one of *queues* and a partition in it; one without such a row is left out.
 
         Database:
             One statement on PostgreSQL and SQLite, elsewhere one for each queue, two for each
             partition in it, and one for each priority in that where more than ``HEAD`` rows
             wait.
         """
-        found: dict[str, float] = {}
-        for queue, partition in self.waiting_lanes(queues):
-            for wait in self._waits(queue, partition, now):
-                found[queue] = max(wait, found.get(queue, 0.0))
+        found: Waits = {}
+        for lane in self.waiting_lanes(queues):
+            for wait in self._waits(*lane, now):
+                found[lane] = max(wait, found.get(lane, 0.0))
         return found
 
     def _waits(self, queue: str, partition: str, now: datetime | None) -> Iterator[float]:

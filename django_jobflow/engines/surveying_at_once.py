@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django_jobflow.engines.ranging import Lanes
 from django_jobflow.engines.statements import JOB
-from django_jobflow.engines.surveying import HEAD, Surveying, waited
+from django_jobflow.engines.surveying import HEAD, Surveying, Waits, waited
 
 # An end of the recursion is a row of NULL. A limit ends it, too: neither PostgreSQL nor SQLite
 # makes rows of it that nobody reads.
@@ -59,7 +59,7 @@ WAITS = f"""
             WHERE job.state = 'AVAILABLE' AND job.queue = ranges.queue
                 AND job.partition = ranges.partition AND job.priority < ranges.priority)
         FROM ranges WHERE ranges.priority IS NOT NULL
-    ) SELECT ranges.queue, {{clock}}, (
+    ) SELECT ranges.queue, ranges.partition, {{clock}}, (
         SELECT MIN(CASE WHEN first_rows.updated_at > first_rows.available_at
             THEN first_rows.updated_at ELSE first_rows.available_at END)
         FROM (SELECT job.available_at, job.updated_at FROM {JOB} AS job
@@ -94,12 +94,13 @@ class SurveyingAtOnce(Surveying):
     def has_partitions(self) -> bool:
         return bool(self._returned(PARTITIONED, []))
 
-    def waits(self, queues: Sequence[str], now: datetime | None = None) -> dict[str, float]:
+    def waits(self, queues: Sequence[str], now: datetime | None = None) -> Waits:
         if not queues:
             return {}
         clock, clock_values = self._clock_sql(now)
         statement = WAITS.format(names=", ".join("(%s)" for _ in queues), clock=clock)
-        found: dict[str, float] = {}
-        for queue, *moments in self._returned(statement, [*queues, *clock_values]):
-            found[queue] = max(waited(*moments), found.get(queue, 0.0))
+        found: Waits = {}
+        for queue, partition, *moments in self._returned(statement, [*queues, *clock_values]):
+            lane = queue, partition
+            found[lane] = max(waited(*moments), found.get(lane, 0.0))
         return found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F
 
 from django_jobflow.engines.ground import Ground
 from django_jobflow.models import Worker
+from django_jobflow.service import Service
+
+SERVICE = ("queues", "excluded", "partitions")  # the columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,11 @@ class Beat:
 
     Attributes:
         age: Seconds since then.
-        queues: Those that the worker serves; empty means all.
+        service: What the worker takes work from.
     """
 
     age: float
-    queues: tuple[str, ...] = ()
+    service: Service = field(default_factory=Service)
 
 
 class Registering(Ground):
@@ -35,10 +37,9 @@ class Registering(Ground):
         *,
         host: str,
         pid: int,
-        queues: Sequence[str],
         threads: int,
+        service: Service,
         names: Iterable[str] | None = None,
-        partitions: Sequence[str] = (),
     ) -> None:
         """Write the row of a worker process that begins.
 
@@ -46,7 +47,6 @@ class Registering(Ground):
             names: The jobs that it knows; None means that it does not say.
         """
         moment = self.clock(None)
-        serves: dict[str, Any] = {"queues": list(queues), "partitions": list(partitions)}
         Worker._base_manager.using(self.alias).create(
             name=name,
             host=host,
@@ -55,7 +55,9 @@ class Registering(Ground):
             names=None if names is None else sorted(names),
             started_at=moment,
             heartbeat_at=moment,
-            **serves,
+            queues=list(service.queues),
+            excluded=list(service.excluded),
+            partitions=list(service.partitions),
         )
 
     def beat(self, name: str) -> bool:
@@ -83,16 +85,14 @@ class Registering(Ground):
         age = ExpressionWrapper(self.clock(now) - F("heartbeat_at"), DurationField())
         rows = Worker._base_manager.using(self.alias).order_by("-heartbeat_at")
         return [
-            Beat(max(passed.total_seconds(), 0.0), tuple(queues))
-            for passed, queues in rows.values_list(age, "queues")[:most]
+            Beat(max(row.age.total_seconds(), 0.0), row.service)
+            for row in rows.annotate(age=age).only(*SERVICE)[:most]
         ]
 
-    def served_queues(self) -> set[str] | None:
-        """Return the queues that some living worker serves; None when one serves all."""
-        rows = Worker._base_manager.using(self.alias).values_list("queues", flat=True)
-        named: set[str] = set()
-        for queues in rows:
-            if not queues:
-                return None
-            named.update(queues)
-        return named
+    def services(self) -> set[Service]:
+        """Return what the workers take work from.
+
+        Database:
+            One statement that reads their table.
+        """
+        return {row.service for row in Worker._base_manager.using(self.alias).only(*SERVICE)}

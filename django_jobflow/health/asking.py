@@ -25,7 +25,7 @@ def ask(alias: str, limits: Limits) -> Health:
     """Return the health of what is behind *alias*.
 
     Database:
-        Five statements on PostgreSQL and SQLite; on MariaDB and MySQL some more for each queue
+        Six statements on PostgreSQL and SQLite; on MariaDB and MySQL some more for each queue
         that has work. They read the first entries of index ranges, and the workers' rows.
     """
     engine = engine_for(alias)
@@ -47,7 +47,8 @@ def _ask(engine: Engine, limits: Limits) -> Health:
         finding = Finding.TABLES_MISSING if missing == wanted else Finding.MIGRATIONS_MISSING
         return failed(alias, limits, finding, ", ".join(sorted(missing)))
     queues = limits.queues if limits.queues is not None else engine.waiting_queues(MOST_QUEUES)
-    seen = see(engine.beats(MOST_WORKERS), engine.waits(queues), engine.delays(), limits)
+    paused = frozenset((pause.kind, pause.value) for pause in engine.paused())
+    seen = see(engine.beats(MOST_WORKERS), engine.waits(queues), paused, engine.delays(), limits)
     facts = (Fact("database", _("%(alias)r answers") % {"alias": alias}), *judge(seen, limits))
     return Health(database=alias, limits=limits, facts=facts, seen=seen)
 

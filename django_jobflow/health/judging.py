@@ -2,39 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
 
-from django_jobflow.engines.surveying import Delays
+from django_jobflow.engines.surveying import Delays, Waits
 from django_jobflow.engines.workers import Beat
 from django_jobflow.health.limits import Limits
 from django_jobflow.health.values import Fact, Finding, Seen
+from django_jobflow.service import Service
+
+Lane = tuple[str, str]
+"""Names of a queue and of a partition in it."""
 
 NAMES_SHOWN = 5  # queues that one line names
 
 
-def see(beats: Iterable[Beat], waits: Mapping[str, float], delays: Delays, limits: Limits) -> Seen:
-    """Return what *beats*, *waits* and *delays* come to under *limits*."""
+def see(
+    beats: Iterable[Beat],
+    waits: Waits,
+    paused: Collection[tuple[str, str]],
+    delays: Delays,
+    limits: Limits,
+) -> Seen:
+    """Return what *beats*, *waits* and *delays* come to under *limits*.
+
+    Args:
+        paused: The kinds and the names of what is paused.
+    """
     relevant = [beat for beat in beats if _serves_any(beat, limits.queues)]
     alive = [beat for beat in relevant if beat.age < limits.silence.total_seconds()]
+    held = {lane for lane in waits if _is_paused(*lane, paused)}
+    open_ = waits.keys() - held
+    services = {beat.service for beat in alive}
     return Seen(
         alive=len(alive),
         silent=len(relevant) - len(alive),
         youngest_beat=min((beat.age for beat in relevant), default=None),
         oldest_beat=max((beat.age for beat in alive), default=None),
-        waits=waits,
-        unserved=tuple(
-            queue for queue in waits if not any(_serves_any(beat, [queue]) for beat in alive)
-        ),
+        waits=_by_queue(waits, open_),
+        paused=_by_queue(waits, held),
+        unserved=_unserved_lanes(open_, services),
         overdue=delays.overdue,
         lapsed=delays.lapsed,
     )
 
 
 def _serves_any(beat: Beat, queues: Iterable[str] | None) -> bool:
-    return not beat.queues or queues is None or not set(queues).isdisjoint(beat.queues)
+    return queues is None or any(map(beat.service.serves, queues))
+
+
+def _is_paused(queue: str, partition: str, paused: Collection[tuple[str, str]]) -> bool:
+    return ("queue", queue) in paused or ("partition", partition) in paused
+
+
+def _by_queue(waits: Waits, lanes: Collection[Lane]) -> dict[str, float]:
+    """Return the longest of the waits in *lanes* of each queue."""
+    found: dict[str, float] = {}
+    for queue, partition in sorted(lanes):
+        found[queue] = max(waits[queue, partition], found.get(queue, 0.0))
+    return found
+
+
+def _unserved_lanes(
+    lanes: Collection[Lane], services: Collection[Service]
+) -> dict[str, tuple[str, ...] | None]:
+    """Return the queues of *lanes* that none of *services* is for, or the partitions of one."""
+    missed: dict[str, list[str]] = defaultdict(list)
+    for queue, partition in sorted(lanes):
+        if not any(service.serves(queue, partition) for service in services):
+            missed[queue].append(partition)
+    return {
+        queue: tuple(partitions) if any(each.serves(queue) for each in services) else None
+        for queue, partitions in missed.items()
+    }
 
 
 def judge(seen: Seen, limits: Limits) -> tuple[Fact, ...]:
@@ -43,6 +86,7 @@ def judge(seen: Seen, limits: Limits) -> tuple[Fact, ...]:
         _workers(seen, limits),
         _unserved(seen),
         _waiting(seen, limits.max_wait),
+        *_paused(seen),
         _overdue(seen, limits.max_wait),
         _lapsed(seen, limits.max_wait),
     )
@@ -69,14 +113,25 @@ def _of_workers(seen: Seen, limits: Limits) -> Iterator[str]:
 def _unserved(seen: Seen) -> Fact:
     if not seen.unserved:
         return Fact("queues", _("each one with jobs is served"))
-    names = ", ".join(map(repr, seen.unserved[:NAMES_SHOWN]))
-    if len(seen.unserved) > NAMES_SHOWN:
+    unserved = list(_names(seen.unserved))
+    names = ", ".join(unserved[:NAMES_SHOWN])
+    if len(unserved) > NAMES_SHOWN:
         names = _("%(names)s and %(count)d more") % {
             "names": names,
-            "count": len(seen.unserved) - NAMES_SHOWN,
+            "count": len(unserved) - NAMES_SHOWN,
         }
     text = _("jobs wait, and no living worker serves %(names)s") % {"names": names}
     return Fact("queues", text, Finding.QUEUE_UNSERVED)
+
+
+def _names(unserved: Mapping[str, tuple[str, ...] | None]) -> Iterator[str]:
+    for queue, partitions in unserved.items():
+        if partitions is None:
+            yield repr(queue)
+            continue
+        for partition in partitions:
+            place = {"partition": partition, "queue": queue}
+            yield _("partition %(partition)r of %(queue)r") % place
 
 
 def _waiting(seen: Seen, limit: timedelta) -> Fact:
@@ -85,6 +140,13 @@ def _waiting(seen: Seen, limit: timedelta) -> Fact:
     queue, wait = max(seen.waits.items(), key=lambda item: item[1])
     text = _("the oldest job for %(age)s, on %(queue)r") % {"age": shown(wait), "queue": queue}
     return _limited("waiting", text, wait, limit, Finding.JOB_WAITS)
+
+
+def _paused(seen: Seen) -> Iterator[Fact]:
+    if seen.paused:
+        queue, wait = max(seen.paused.items(), key=lambda item: item[1])
+        text = _("the oldest job for %(age)s, on %(queue)r")
+        yield Fact("paused", text % {"age": shown(wait), "queue": queue})
 
 
 def _overdue(seen: Seen, limit: timedelta) -> Fact:

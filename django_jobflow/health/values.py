@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from django_jobflow.health.limits import Limits
+
+PARTITIONS_NAMED = 100  # of a queue, in the report
 
 
 class Finding(StrEnum):
@@ -49,8 +51,10 @@ class Seen:
         silent: Those that have not, and have not said good-bye either.
         youngest_beat: The age of the last heartbeat of any of them.
         oldest_beat: The age of the oldest last heartbeat among the living.
-        waits: How long the oldest available job waits, by queue.
-        unserved: The queues among these that no living worker serves.
+        waits: How long the oldest available job waits that is not paused, by queue.
+        paused: The same of those that a pause of their queue or partition holds back.
+        unserved: The queues with jobs that are not paused and that no living worker serves:
+            None, or the partitions that none of its workers serves.
         overdue: How long it is since a job was due that is not available yet.
         lapsed: How long it is since the lease lapsed of a job that is not rescued yet.
     """
@@ -60,14 +64,20 @@ class Seen:
     youngest_beat: float | None
     oldest_beat: float | None
     waits: Mapping[str, float] = field(default_factory=dict)
-    unserved: tuple[str, ...] = ()
+    paused: Mapping[str, float] = field(default_factory=dict)
+    unserved: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     overdue: float | None = None
     lapsed: float | None = None
 
     @property
     def oldest_waiting(self) -> float | None:
-        """How long the oldest available job waits on any queue."""
+        """How long the oldest available job waits on any queue, unless it is paused."""
         return max(self.waits.values(), default=None)
+
+    @property
+    def oldest_paused(self) -> float | None:
+        """How long the oldest available job waits on any queue that is paused."""
+        return max(self.paused.values(), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,7 @@ class Health:
                 "oldest_beat": _rounded(seen.oldest_beat),
             },
             "oldest_waiting": seen and _rounded(seen.oldest_waiting),
+            "oldest_paused": seen and _rounded(seen.oldest_paused),
             "oldest_overdue": seen and _rounded(seen.overdue),
             "oldest_lapsed": seen and _rounded(seen.lapsed),
             "limits": {
@@ -126,16 +137,22 @@ class Health:
         return self.summary() | {
             "database": self.database,
             "error": self.error,
-            "queues": None
-            if self.seen is None
-            else {
-                queue: {
-                    "oldest_waiting": _rounded(wait),
-                    "served": queue not in self.seen.unserved,
-                }
-                for queue, wait in self.seen.waits.items()
-            },
+            "queues": None if self.seen is None else dict(_queues(self.seen)),
         }
+
+
+def _queues(seen: Seen) -> Iterator[tuple[str, dict[str, Any]]]:
+    for queue in sorted(seen.waits.keys() | seen.paused.keys()):
+        partitions = seen.unserved.get(queue) or ()
+        yield (
+            queue,
+            {
+                "oldest_waiting": _rounded(seen.waits.get(queue)),
+                "oldest_paused": _rounded(seen.paused.get(queue)),
+                "served": queue not in seen.unserved if queue in seen.waits else None,
+                "unserved_partitions": list(partitions[:PARTITIONS_NAMED]),
+            },
+        )
 
 
 def _rounded(seconds: float | None) -> float | None:

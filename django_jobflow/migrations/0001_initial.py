@@ -49,6 +49,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "excluded",
+                    models.JSONField(blank=True, default=list, verbose_name="queues not served"),
+                ),
+                (
                     "partitions",
                     models.JSONField(
                         blank=True,

@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_jobflow import states
 from django_jobflow.models.fields import ExactCharField, PartialIndex
 from django_jobflow.models.querysets import OF_ANY_QUEUE, JobQuerySet
+from django_jobflow.service import Service
 from django_jobflow.states import JobState
 
 if TYPE_CHECKING:
@@ -426,6 +427,7 @@ class Worker(models.Model):
     host = models.CharField(_("host"), max_length=200)
     pid = models.PositiveIntegerField(_("process"))
     queues = models.JSONField(_("queues"), default=list, help_text=_("Empty means all."))
+    excluded = models.JSONField(_("queues not served"), blank=True, default=list)
     partitions = models.JSONField(
         _("partitions"), blank=True, default=list, help_text=_("Empty means all.")
     )
@@ -444,3 +446,12 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    @property
+    def service(self) -> Service:
+        """What it takes work from."""
+        return Service(
+            queues=tuple(self.queues),
+            excluded=tuple(self.excluded),
+            partitions=tuple(self.partitions),
+        )

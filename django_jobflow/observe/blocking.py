@@ -56,17 +56,13 @@ class Scene:
     def serving_queue(self) -> list[Worker]:
         """The living workers of its queue."""
         queue = self.record.queue
-        return [each for each in self.living if not each.queues or queue in each.queues]
+        return [each for each in self.living if each.service.serves(queue)]
 
     @property
     def serving(self) -> list[Worker]:
         """Those of them that serve its partition, too."""
-        partition = self.record.partition
-        return [
-            each
-            for each in self.serving_queue
-            if not each.partitions or partition in each.partitions
-        ]
+        lane = self.record.queue, self.record.partition
+        return [each for each in self.living if each.service.serves(*lane)]
 
     @property
     def knowing(self) -> list[Worker]:

@@ -17,7 +17,9 @@ class WorkerFacts:
     """A worker process, as its row and what it holds tell of it.
 
     Attributes:
-        queues: Those that it serves; empty means all.
+        queues: Those that it was told to serve; empty means all.
+        excluded: Queues that it does not serve.
+        partitions: Those that it was told to serve; empty means all.
         slots: How many jobs it executes at a time.
         silent_for: Since its last heartbeat, by the database's clock.
         is_alive: Whether that is no longer than JOBFLOW["LEASE"].
@@ -29,6 +31,8 @@ class WorkerFacts:
     host: str
     pid: int
     queues: tuple[str, ...]
+    excluded: tuple[str, ...]
+    partitions: tuple[str, ...]
     slots: int
     started_at: datetime
     heartbeat_at: datetime
@@ -61,7 +65,9 @@ def _facts(row: Worker, held: dict[str, int], now: datetime) -> WorkerFacts:
         name=row.name,
         host=row.host,
         pid=row.pid,
-        queues=tuple(row.queues),
+        queues=row.service.queues,
+        excluded=row.service.excluded,
+        partitions=row.service.partitions,
         slots=row.threads,
         started_at=row.started_at,
         heartbeat_at=row.heartbeat_at,

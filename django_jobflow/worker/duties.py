@@ -10,6 +10,7 @@ from django_jobflow import conf, events, hooks, maintain
 from django_jobflow.declare import registry
 from django_jobflow.engines import Engine
 from django_jobflow.engines.waking import Glance
+from django_jobflow.service import Service
 from django_jobflow.worker.clockwork import Timer
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.options import WorkerOptions
@@ -142,10 +143,13 @@ class Duties:
             name,
             host=host,
             pid=int(pid),
-            queues=self.options.queues or (),
             threads=self.options.threads,
+            service=Service(
+                queues=self.options.queues or (),
+                excluded=self.options.exclude,
+                partitions=self.options.partitions or (),
+            ),
             names=registry.names(),
-            partitions=self.options.partitions or (),
         )
 
     def _sweep(self, glance: Glance | None) -> None:
@@ -166,11 +170,12 @@ class Duties:
         """Say once of each queue that has work and no living worker that serves it."""
         if not self.options.queues and not self.options.exclude:
             return
-        served = self.engine.served_queues()
-        if served is None:
+        services = self.engine.services()
+        if any(service.is_of_all_queues for service in services):
             return
         for queue in self.engine.waiting_queues():
-            if queue not in served and queue not in self._unserved:
+            is_served = any(service.serves(queue) for service in services)
+            if not is_served and queue not in self._unserved:
                 self._unserved.add(queue)
                 events.log(
                     logger,

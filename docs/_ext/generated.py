@@ -307,6 +307,7 @@ WORKER_MEANINGS = {
     "host": "Name of its machine.",
     "pid": "Number of its process.",
     "queues": "The queues it was told to serve. Empty means all.",
+    "excluded": "Queues that it does not serve.",
     "partitions": "The partitions it was told to serve. Empty means all.",
     "threads": "Its slots.",
     "names": "Names of the jobs that it knows, former ones too. None means that it has not said.",

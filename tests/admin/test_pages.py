@@ -303,6 +303,17 @@ class WorkerPageTests(PageTestCase):
         assert [running.pk] == [each["record"].pk for each in response.context["held"]]
         self.assertContains(response, page_url(running))
 
+    def test_page_tells_what_the_worker_serves(self):
+        serves = {"queues": ["a", "b"], "excluded": ["b", "c"], "partitions": ["", "acme"]}
+
+        for worker, expected in (
+            (WorkerFactory(), ("all", "all")),
+            (WorkerFactory(**serves), ("a, b but b, c", "'', acme")),
+        ):
+            facts = self.client.get(page_url(worker)).context["facts"]
+            shown = {fact.label: fact.value for fact in facts}
+            assert expected == (shown["Queues"], shown["Partitions"])
+
     def test_records_have_no_link_for_a_user_who_may_not_see_them(self):
         worker = WorkerFactory()
         running = JobRecordFactory(state=JobState.IN_PROGRESS, reserved_by=worker.pk)

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobflow import InvalidJob, Job, signals
 from django_jobflow.attempts import Demand
+from django_jobflow.control import WAIT
 from django_jobflow.engines import Engine
 from django_jobflow.engines.surveying import HEAD
 from django_jobflow.engines.verbs import reservation_of
@@ -355,6 +356,10 @@ class SweepBudgetTests(BudgetContract):
         with self.costs(1):
             self.engine.beats(100)
 
+    def test_what_all_workers_serve_is_one_statement(self):
+        with self.costs(1):
+            self.engine.services()
+
     def test_nothing_has_lapsed_and_one_look_for_each_sweep_says_so(self):
         make(JobState.RESERVED)
 
@@ -413,6 +418,13 @@ class OperatorBudgetTests(BudgetContract):
 
         with self.costs(2 + 3):
             self.engine.retry(JobRecord.objects.all(), LATER)
+
+    def test_purge_reads_each_state_and_deletes_a_thousand_in_two_statements(self):
+        for _ in range(20):
+            make()
+
+        with self.costs(len(WAIT) + 2):
+            self.engine.purge(JobRecord.objects.all(), WAIT)
 
     def test_cancel_of_many_is_three_statements(self):
         for state in (JobState.AVAILABLE, JobState.SCHEDULED, JobState.IN_PROGRESS):

@@ -18,6 +18,7 @@ from tests.engines.contract import (
 )
 from tests.factories import JobRecordFactory
 
+DEFAULT = ("default", "")
 ENOUGH = HEAD + 1  # rows of one priority that are not read at once
 
 
@@ -65,7 +66,15 @@ class WaitTests(Contract):
         waiting(NOON, queue="b")
         waiting(NOON - HOUR, queue="c")
 
-        assert {"a": 60.0, "b": 0.0} == self.engine.waits(["a", "b"], NOON)
+        assert {("a", ""): 60.0, ("b", ""): 0.0} == self.engine.waits(["a", "b"], NOON)
+
+    def test_each_partition_of_a_queue_has_its_own(self):
+        waiting(NOON - SECOND, queue="a", partition="x")
+        waiting(NOON - MINUTE, queue="a", partition="x", priority=-1)
+        waiting(NOON, queue="a")
+        waiting(NOON - HOUR, queue="b", partition="x")
+
+        assert {("a", ""): 0.0, ("a", "x"): 60.0} == self.engine.waits(["a"], NOON)
 
     def test_queue_without_available_records_is_left_out(self):
         make(JobState.SCHEDULED, due=True)
@@ -82,38 +91,38 @@ class WaitTests(Contract):
         waiting(NOON - MINUTE, priority=-3)
         waiting(NOON - 2 * SECOND, priority=-100)
 
-        assert {"default": 60.0} == self.engine.waits(["default"], NOON)
+        assert {DEFAULT: 60.0} == self.engine.waits(["default"], NOON)
 
     def test_record_waits_since_it_was_made_available(self):
         """It was rescued, given back, or behind an execution key."""
         waiting(NOON - HOUR, updated_at=NOON - MINUTE)
 
-        assert {"default": 60.0} == self.engine.waits(["default"], NOON)
+        assert {DEFAULT: 60.0} == self.engine.waits(["default"], NOON)
 
     def test_record_that_was_made_available_does_not_hide_those_behind_it(self):
         for _ in range(HEAD - 1):
             waiting(NOON - HOUR, updated_at=NOON - SECOND)
         waiting(NOON - MINUTE)
 
-        assert {"default": 60.0} == self.engine.waits(["default"], NOON)
+        assert {DEFAULT: 60.0} == self.engine.waits(["default"], NOON)
 
     def test_record_that_is_not_due_has_not_waited(self):
         waiting(NOON + HOUR)
 
-        assert {"default": 0.0} == self.engine.waits(["default"], NOON)
+        assert {DEFAULT: 0.0} == self.engine.waits(["default"], NOON)
 
     def test_wait_is_counted_by_the_clock_of_the_database(self):
         began = self.engine.now() - HOUR
         JobRecordFactory(available_at=began, updated_at=began)
 
-        waited = self.engine.waits(["default"])["default"]
+        waited = self.engine.waits(["default"])[DEFAULT]
 
         assert 3600 <= waited <= (self.engine.now() - began).total_seconds()
 
     def test_names_are_only_names(self):
         waiting(queue="o'%s")
 
-        assert {"o'%s": 0.0} == self.engine.waits(["o'%s", "%(names)s", "{names}"], NOON)
+        assert {("o'%s", ""): 0.0} == self.engine.waits(["o'%s", "%(names)s", "{names}"], NOON)
 
 
 class DelayTests(Contract):

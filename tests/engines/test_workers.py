@@ -1,5 +1,6 @@
 from django_jobflow.engines.workers import Beat
 from django_jobflow.models import Worker
+from django_jobflow.service import Service
 from tests.engines.contract import HOUR, MINUTE, NOON, TICK, Contract
 from tests.factories import WorkerFactory
 
@@ -12,15 +13,17 @@ class WorkerTests(Contract):
     def test_worker_that_begins_has_a_row(self):
         before = self.engine.now()
 
-        known = {"names": {"b", "a"}}
-        self.engine.register_worker("h:1", host="h", pid=1, queues=["a", "b"], threads=4, **known)
+        service = Service(queues=("a", "b"), excluded=("c",), partitions=("", "x"))
+        self.engine.register_worker(
+            "h:1", host="h", pid=1, threads=4, service=service, names={"b", "a"}
+        )
 
         worker, after = Worker.objects.get(), self.engine.now()
-        assert ("h:1", "h", 1, ["a", "b"], 4) == (
+        assert ("h:1", "h", 1, service, 4) == (
             worker.name,
             worker.host,
             worker.pid,
-            worker.queues,
+            worker.service,
             worker.threads,
         )
         assert ["a", "b"] == worker.names
@@ -68,11 +71,13 @@ class WorkerTests(Contract):
 
 
 class BeatTests(Contract):
-    def test_youngest_comes_first_with_its_queues(self):
+    def test_youngest_comes_first_with_what_it_serves(self):
         WorkerFactory(heartbeat_at=NOON - HOUR)
-        WorkerFactory(heartbeat_at=NOON - MINUTE, queues=["a", "b"])
+        serves = {"queues": ["a", "b"], "excluded": ["b"], "partitions": ["x"]}
+        WorkerFactory(heartbeat_at=NOON - MINUTE, **serves)
 
-        assert [Beat(60.0, ("a", "b")), Beat(3600.0)] == self.engine.beats(9, NOON)
+        service = Service(queues=("a", "b"), excluded=("b",), partitions=("x",))
+        assert [Beat(60.0, service), Beat(3600.0)] == self.engine.beats(9, NOON)
 
     def test_no_more_are_read_than_are_wanted(self):
         WorkerFactory(heartbeat_at=NOON - HOUR)
@@ -94,18 +99,13 @@ class BeatTests(Contract):
         assert 3600 <= beat.age <= (self.engine.now() - began).total_seconds()
 
 
-class ServedQueuesTests(Contract):
+class ServicesTests(Contract):
     def test_no_worker_lives_and_nothing_is_served(self):
-        assert set() == self.engine.served_queues()
+        assert set() == self.engine.services()
 
-    def test_queues_of_all_workers_are_put_together(self):
-        WorkerFactory(queues=["a", "b"])
-        WorkerFactory(queues=["b", "c"])
+    def test_each_service_is_named_once(self):
+        for _ in range(2):
+            WorkerFactory(queues=["a"])
+        WorkerFactory()
 
-        assert {"a", "b", "c"} == self.engine.served_queues()
-
-    def test_one_worker_serves_all_and_there_is_no_list(self):
-        WorkerFactory(queues=["a"])
-        WorkerFactory(queues=[])
-
-        assert self.engine.served_queues() is None
+        assert {Service(queues=("a",)), Service()} == self.engine.services()

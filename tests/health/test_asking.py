@@ -11,7 +11,7 @@ from django_jobflow.engines import engine_for
 from django_jobflow.engines.surveying_at_once import SurveyingAtOnce
 from django_jobflow.health import Fact, Finding, Limits, asking
 from django_jobflow.states import JobState
-from tests.factories import JobRecordFactory, WorkerFactory
+from tests.factories import JobRecordFactory, PauseFactory, WorkerFactory
 from tests.health import broken
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ class FindingTests:
         JobRecordFactory(queue="email")
 
         assert [Finding.QUEUE_UNSERVED] == ask().findings
-        assert ("reports",) == ask().seen.unserved
+        assert {"reports": None} == ask().seen.unserved
         assert [] == ask(queues=("email",)).findings
 
     def test_job_waits_for_too_long(self):
@@ -86,6 +86,28 @@ class FindingTests:
 
         assert [Finding.JOB_LAPSED] == ask().findings
         assert [] == ask(max_wait=DAY).findings
+
+    def test_nobody_serves_the_partition(self):
+        WorkerFactory(partitions=["acme"])
+        JobRecordFactory(partition="acme")
+        JobRecordFactory(partition="zoo")
+
+        assert [Finding.QUEUE_UNSERVED] == ask().findings
+        assert {"default": ("zoo",)} == ask().seen.unserved
+
+    @pytest.mark.parametrize(("kind", "value"), [("queue", "email"), ("partition", "acme")])
+    def test_paused_job_may_wait_for_ever(self, kind, value):
+        WorkerFactory(queues=["reports"])
+        long_ago(queue="email", partition="acme")
+        pause = PauseFactory(kind=kind, value=value)
+
+        found = ask()
+        assert [] == found.findings
+        assert found.seen.paused.keys() == {"email"}
+
+        pause.until = timezone.now() - HOUR
+        pause.save()
+        assert [Finding.QUEUE_UNSERVED, Finding.JOB_WAITS] == ask().findings
 
     def test_all_at_once(self):
         long_ago()
@@ -152,7 +174,7 @@ class BudgetTests:
         # What is to be asked for queue by queue: their names and an end; of each its partitions,
         # with an end, and the waits of the only one.
         by_queue = 2 if isinstance(engine_for("default"), SurveyingAtOnce) else 3 + 2 * (2 + 1)
-        assert 3 + by_queue == len(captured), "\n".join(str(query) for query in captured)
+        assert 4 + by_queue == len(captured), "\n".join(str(query) for query in captured)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,8 +6,11 @@ from django_jobflow.engines.surveying import Delays
 from django_jobflow.engines.workers import Beat
 from django_jobflow.health import Fact, Finding, Limits, Seen
 from django_jobflow.health.judging import judge, see, shown
+from django_jobflow.service import Service
 
+NO_PAUSE = frozenset()
 NOTHING = Delays(overdue=None, lapsed=None)
+C = Service(queues=("c",))
 LIMITS = Limits(max_wait=timedelta(seconds=60), max_beat=timedelta(seconds=30))
 IDLE = Seen(alive=1, silent=0, youngest_beat=2.0, oldest_beat=2.0)
 
@@ -29,39 +32,82 @@ class SeeTests:
         beats = [Beat(3.0), Beat(1.0), Beat(29.9), Beat(30.0), Beat(500.0)]
 
         assert Seen(alive=3, silent=2, youngest_beat=1.0, oldest_beat=29.9) == see(
-            beats, {}, NOTHING, LIMITS
+            beats, {}, NO_PAUSE, NOTHING, LIMITS
         )
 
     def test_nobody_is_there(self):
         assert Seen(alive=0, silent=0, youngest_beat=None, oldest_beat=None) == see(
-            [], {}, NOTHING, LIMITS
+            [], {}, NO_PAUSE, NOTHING, LIMITS
         )
 
     def test_worker_that_is_silent_still_has_a_last_beat(self):
         assert Seen(alive=0, silent=1, youngest_beat=500.0, oldest_beat=None) == see(
-            [Beat(500.0)], {}, NOTHING, LIMITS
+            [Beat(500.0)], {}, NO_PAUSE, NOTHING, LIMITS
         )
 
     def test_delays_and_waits_are_taken_over(self):
-        found = see([Beat(2.0)], {"a": 5.0, "b": 7.0}, Delays(overdue=3.0, lapsed=4.0), LIMITS)
+        waits = {("a", ""): 5.0, ("b", ""): 7.0, ("b", "x"): 6.0}
+        found = see([Beat(2.0)], waits, NO_PAUSE, Delays(overdue=3.0, lapsed=4.0), LIMITS)
 
         assert seen(waits={"a": 5.0, "b": 7.0}, overdue=3.0, lapsed=4.0) == found
         assert 7.0 == found.oldest_waiting
 
     def test_queue_is_unserved_when_no_living_worker_names_it(self):
-        beats = [Beat(1.0, ("a", "b")), Beat(500.0, ("c",)), Beat(500.0)]
+        beats = [
+            Beat(1.0, Service(queues=("a", "b"))),
+            Beat(500.0, C),
+            Beat(500.0),
+        ]
 
-        assert ("c", "d") == see(beats, dict.fromkeys("acd", 1.0), NOTHING, LIMITS).unserved
+        waits = {(queue, ""): 1.0 for queue in "acd"}
+        found = see(beats, waits, NO_PAUSE, NOTHING, LIMITS)
+
+        assert {"c": None, "d": None} == found.unserved
+
+    def test_partition_is_unserved_when_no_living_worker_of_its_queue_names_it(self):
+        beats = [
+            Beat(1.0, Service(queues=("a",), partitions=("x",))),
+            Beat(1.0, Service(queues=("b",))),
+            Beat(500.0),
+        ]
+        waits = {(queue, partition): 1.0 for queue in "abc" for partition in ("", "x", "y")}
+
+        found = see(beats, waits, NO_PAUSE, NOTHING, LIMITS)
+
+        assert {"a": ("", "y"), "c": None} == found.unserved
+
+    def test_worker_does_not_serve_what_it_excludes(self):
+        beats = [Beat(1.0, Service(excluded=("a",)))]
+
+        found = see(beats, {("a", ""): 1.0, ("b", ""): 1.0}, NO_PAUSE, NOTHING, LIMITS)
+
+        assert {"a": None} == found.unserved
+
+    def test_what_is_paused_is_neither_waiting_nor_unserved(self):
+        waits = {("a", ""): 9.0, ("b", ""): 1.0, ("b", "x"): 8.0, ("b", "y"): 2.0, ("c", "x"): 5.0}
+        paused = {("queue", "a"), ("partition", "x"), ("job", "y"), ("partition", "a")}
+
+        found = see([], waits, paused, NOTHING, LIMITS)
+
+        assert {"b": 2.0} == found.waits
+        assert {"a": 9.0, "b": 8.0, "c": 5.0} == found.paused
+        assert {"b": None} == found.unserved
+        assert (2.0, 9.0) == (found.oldest_waiting, found.oldest_paused)
 
     def test_worker_on_all_queues_serves_each(self):
-        assert () == see([Beat(1.0)], {"a": 1.0}, NOTHING, LIMITS).unserved
+        assert {} == see([Beat(1.0)], {("a", ""): 1.0}, NO_PAUSE, NOTHING, LIMITS).unserved
 
     def test_workers_elsewhere_do_not_count_when_queues_are_named(self):
-        beats = [Beat(1.0, ("a", "b")), Beat(2.0), Beat(0.5, ("c",)), Beat(500.0, ("c",))]
+        beats = [
+            Beat(1.0, Service(queues=("a", "b"))),
+            Beat(2.0),
+            Beat(0.5, C),
+            Beat(500.0, C),
+        ]
         limits = Limits(max_beat=timedelta(seconds=30), queues=("b", "x"))
 
         assert Seen(alive=2, silent=0, youngest_beat=1.0, oldest_beat=2.0) == see(
-            beats, {}, NOTHING, limits
+            beats, {}, NO_PAUSE, NOTHING, limits
         )
 
 
@@ -97,12 +143,20 @@ class JudgeTests:
             "queues",
             "jobs wait, and no living worker serves 'a', 'b'",
             Finding.QUEUE_UNSERVED,
-        ) == fact("queues", seen(unserved=("a", "b")))
+        ) == fact("queues", seen(unserved={"a": None, "b": None}))
+
+    def test_unserved_partitions_are_named(self):
+        names = "partition '' of 'a', partition 'x' of 'a', 'b'"
+
+        assert (
+            f"jobs wait, and no living worker serves {names}"
+            == fact("queues", seen(unserved={"a": ("", "x"), "b": None})).text
+        )
 
     def test_not_too_many_of_them(self):
         assert (
             "jobs wait, and no living worker serves 'a', 'b', 'c', 'd', 'e' and 2 more"
-        ) == fact("queues", seen(unserved=tuple("abcdefg"))).text
+        ) == fact("queues", seen(unserved=dict.fromkeys("abcdefg"))).text
 
     def test_job_waits_for_as_long_as_it_may(self):
         waits = {"a": 60.0, "b": 3.0}
@@ -117,6 +171,14 @@ class JudgeTests:
         assert Fact(
             "waiting", "the oldest job for 60 s, on 'b', limit 60 s", Finding.JOB_WAITS
         ) == fact("waiting", seen(waits=waits))
+
+    def test_paused_job_may_wait_for_ever(self):
+        waits = {"a": 3.0, "b": 3600.0}
+
+        found = judge(seen(paused=waits), LIMITS)
+
+        assert Fact("paused", "the oldest job for 3600 s, on 'b'") in found
+        assert Fact("waiting", "no job") in found
 
     @pytest.mark.parametrize(("age", "finding"), [(60.0, None), (61.0, Finding.JOB_OVERDUE)])
     def test_job_is_overdue(self, age, finding):

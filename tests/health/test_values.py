@@ -13,11 +13,21 @@ SEEN = Seen(
     silent=3,
     youngest_beat=0.12345,
     oldest_beat=2.0,
-    waits={"a": 61.0, "b": 0.5},
-    unserved=("b",),
+    waits={"a": 61.0, "b": 0.5, "c": 2.0},
+    paused={"a": 3600.0, "d": 10.0},
+    unserved={"b": None, "c": tuple(map(str, range(101)))},
     overdue=None,
     lapsed=1.5,
 )
+
+
+def queue(*, waiting=None, paused=None, served=False, partitions=()):
+    return {
+        "oldest_waiting": waiting,
+        "oldest_paused": paused,
+        "served": served,
+        "unserved_partitions": list(partitions),
+    }
 
 
 class HealthTests:
@@ -33,6 +43,7 @@ class HealthTests:
             "findings": ["too_few_workers", "job_waits"],
             "workers": {"alive": 1, "silent": 3, "youngest_beat": 0.123, "oldest_beat": 2.0},
             "oldest_waiting": 61.0,
+            "oldest_paused": 3600.0,
             "oldest_overdue": None,
             "oldest_lapsed": 1.5,
             "limits": {"max_wait": 60.0, "max_beat": 30.0, "min_workers": 2},
@@ -45,8 +56,10 @@ class HealthTests:
             "database": "other",
             "error": None,
             "queues": {
-                "a": {"oldest_waiting": 61.0, "served": True},
-                "b": {"oldest_waiting": 0.5, "served": False},
+                "a": queue(waiting=61.0, paused=3600.0, served=True),
+                "b": queue(waiting=0.5),
+                "c": queue(waiting=2.0, partitions=[str(number) for number in range(100)]),
+                "d": queue(paused=10.0, served=None),
             },
         }
 
@@ -59,6 +72,7 @@ class HealthTests:
             "findings": ["database_unreachable"],
             "workers": None,
             "oldest_waiting": None,
+            "oldest_paused": None,
             "oldest_overdue": None,
             "oldest_lapsed": None,
             "limits": {"max_wait": 60.0, "max_beat": 30.0, "min_workers": 2},

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests import databases
-from tests.factories import JobRecordFactory, WorkerFactory
+from tests.factories import JobRecordFactory, PauseFactory, WorkerFactory
 from tests.health import broken
 
 HOUR = timedelta(hours=1)
@@ -62,6 +62,8 @@ class ReportTests:
     def test_json_is_one_object(self, run):
         WorkerFactory(queues=["email"], now=timezone.now() + HOUR)
         JobRecordFactory(queue="reports", now=timezone.now() + HOUR)
+        JobRecordFactory(queue="paused", now=timezone.now() + HOUR)
+        PauseFactory(value="paused")
 
         code, printed = run("--json", "--max-wait=1.5", "--min-workers=0", "--max-beat", "30")
 
@@ -71,12 +73,26 @@ class ReportTests:
             "findings": ["queue_unserved"],
             "workers": {"alive": 1, "silent": 0, "youngest_beat": 0.0, "oldest_beat": 0.0},
             "oldest_waiting": 0.0,
+            "oldest_paused": 0.0,
             "oldest_overdue": None,
             "oldest_lapsed": None,
             "limits": {"max_wait": 1.5, "max_beat": 30.0, "min_workers": 0},
             "database": "default",
             "error": None,
-            "queues": {"reports": {"oldest_waiting": 0.0, "served": False}},
+            "queues": {
+                "paused": {
+                    "oldest_waiting": None,
+                    "oldest_paused": 0.0,
+                    "served": None,
+                    "unserved_partitions": [],
+                },
+                "reports": {
+                    "oldest_waiting": 0.0,
+                    "oldest_paused": None,
+                    "served": False,
+                    "unserved_partitions": [],
+                },
+            },
         }
 
     @pytest.mark.parametrize("arguments", [["--verbosity=0"], ["-v0", "--json"]])

@@ -334,15 +334,15 @@ class WorkersTests:
     def test_line_says_what_a_worker_serves_and_runs(self):
         now = timezone.now() + HOUR
         WorkerFactory(host="a", pid=1, now=now, queues=["email", "reports"])
-        WorkerFactory(host="b", pid=2, now=now - 3 * HOUR)
+        WorkerFactory(host="b", pid=2, now=now - 3 * HOUR, excluded=["sms"], partitions=["", "a"])
         JobRecordFactory(state=JobState.IN_PROGRESS, reserved_by="a:1")
 
         code, printed = ask("workers")
 
         first, second = (line.split() for line in printed.splitlines()[1:])
         assert 0 == code
-        assert ["a:1", "alive", "email,", "reports", "4", "1", "0"] == first[:7]
-        assert ["b:2", "silent", "all", "4", "0", "0"] == second[:6]
+        assert ["a:1", "alive", "email,", "reports", "all", "4", "1", "0"] == first[:8]
+        assert ["b:2", "silent", "all", "but", "sms", "'',", "a", "4", "0", "0"] == second[:10]
 
     def test_nobody_is_said_to_be_nobody(self):
         assert (0, "There are no workers.\n") == ask("workers")

@@ -251,6 +251,13 @@ class WorkerTests(Asking):
         )
         assert {"queue": "reports", "partition": ""} == facts
 
+    def test_queue_that_all_exclude_is_served_by_nobody(self):
+        self.worker.excluded = ["reports"]
+        self.worker.save()
+
+        assert Cause.NO_WORKER == self.make(queue="reports").why(now=NOON).cause
+        assert Cause.NO_FREE_SLOT == self.make(queue="email").why(now=NOON).cause
+
     def test_partition_that_nobody_serves_is_named(self):
         self.worker.partitions = ["acme"]
         self.worker.save()

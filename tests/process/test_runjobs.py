@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from django_jobflow import JobState
 from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.service import Service
 from tests.app import jobs
 
 
@@ -32,6 +33,18 @@ class WorkingTests:
         jobs.add.enqueue(1)
 
         until(lambda: SucceededJob.objects.exists())
+
+    @pytest.mark.parametrize("processes", ["--processes=0", "--processes=1"])
+    def test_row_says_what_the_worker_serves(self, start_worker, until, processes):
+        start_worker(processes, "--queues=email,sms", "--partitions=,acme")
+        start_worker(processes, "--exclude=reports")
+
+        until(lambda: Worker.objects.count() == 2)
+
+        assert {
+            Service(queues=("email", "sms"), partitions=("", "acme")),
+            Service(excluded=("reports",)),
+        } == {worker.service for worker in Worker.objects.all()}
 
     def test_due_job_starts_at_its_time_and_not_at_the_next_poll(self, start_worker, until):
         start_worker(POLL_INTERVAL=20)

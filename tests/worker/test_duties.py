@@ -1,6 +1,7 @@
 """What a worker does beside its cycle."""
 
 import logging
+import re
 
 import pytest
 
@@ -138,6 +139,17 @@ class SweepTests:
 
         assert 1 == caplog.text.count("queue_unserved queue=forgotten")
         assert "queue=served" not in caplog.text
+
+    def test_queue_that_every_worker_excludes_is_said(self, make_duties, caplog):
+        duties = make_duties(exclude=("forgotten",))
+        JobRecordFactory(queue="forgotten")
+        JobRecordFactory(queue="served")
+
+        duties.sweep.bring_forward()
+        duties.do()
+
+        assert ["queue_unserved"] == re.findall("queue_unserved", caplog.text)
+        assert "queue=forgotten" in caplog.text
 
     def test_worker_of_all_queues_serves_every_one(self, make_duties, caplog):
         duties = make_duties(queues=("served",))

@@ -10,7 +10,17 @@ from django_jobflow.management.output import Output
 from django_jobflow.management.subcommands.base import Asking
 from django_jobflow.observe import WorkerFacts, spans
 
-HEADS = ("worker", "signs", "queues", "slots", "running", "reserved", "up for", "last heartbeat")
+HEADS = (
+    "worker",
+    "signs",
+    "queues",
+    "partitions",
+    "slots",
+    "running",
+    "reserved",
+    "up for",
+    "last heartbeat",
+)
 
 
 class Workers(Asking):
@@ -34,10 +44,16 @@ def _row(worker: WorkerFacts) -> list[Any]:
     return [
         worker.name,
         "alive" if worker.is_alive else "silent",
-        ", ".join(worker.queues) or "all",
+        _queues(worker),
+        ", ".join(name or "''" for name in worker.partitions) or "all",
         worker.slots,
         worker.running,
         worker.reserved,
         spans.age(worker.started_at),
         f"{spans.length(worker.silent_for)} ago",
     ]
+
+
+def _queues(worker: WorkerFacts) -> str:
+    served = ", ".join(worker.queues) or "all"
+    return f"{served} but {', '.join(worker.excluded)}" if worker.excluded else served

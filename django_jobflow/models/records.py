@@ -372,7 +372,7 @@ class JobRecord(JobFacts):
         The database is asked; what this object holds may be old.
 
         Database:
-            Two statements, for one that is due up to six.
+            Two statements, for one that is due up to eight.
         """
         from django_jobflow.observe import why
 

@@ -15,8 +15,10 @@ from django_jobflow.attempts import key_digest
 from django_jobflow.declare import registry
 from django_jobflow.endings import UNKNOWN_LIMIT, UNKNOWN_PAUSE, UNKNOWN_SINCE
 from django_jobflow.models import JobRecord, Worker
-from django_jobflow.models.controls import Pause, PauseKind
+from django_jobflow.models.controls import LimitKind, Pause, PauseKind
+from django_jobflow.observe.allowing import LimitFacts, limits
 from django_jobflow.observe.counting import Count
+from django_jobflow.quotas import rate_text
 from django_jobflow.states import JobState
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -82,6 +84,10 @@ class Scene:
         active = [each for each in rows if each.until is None or each.until > self.now]
         return sorted(active, key=lambda each: each.until or FOR_EVER, reverse=True)
 
+    def limits(self) -> list[LimitFacts]:
+        """Return the limits that hold for it."""
+        return limits(self.alias, only=(LimitKind.QUEUE.value, self.record.queue), now=self.now)
+
     @property
     def places(self) -> int:
         """How many may hold its execution key at a time."""
@@ -122,3 +128,16 @@ def paused(pause: Pause, shown: Callable[[datetime | None], str]) -> str:
     if pause.until is not None:
         text += _(" until %(until)s") % {"until": shown(pause.until)}
     return f"{text}: {pause.reason}." if pause.reason else f"{text}."
+
+
+def limited(limit: LimitFacts, shown: Callable[[datetime | None], str]) -> str:
+    """Return in a sentence how *limit* holds back the next one."""
+    quota, facts = limit.quota, {"name": limit.name, "running": limit.running}
+    if limit.is_full:
+        text = _("Queue %(name)r is at its limit: %(running)d of %(most)d run.")
+        return text % (facts | {"most": quota.concurrency})
+    assert quota.rate is not None
+    assert quota.period is not None
+    text = _("Queue %(name)r is at its rate of %(rate)s: the next may start at %(at)s.")
+    rate = rate_text(quota.rate, quota.period)
+    return text % (facts | {"rate": rate, "at": shown(limit.next_at)})

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     NOT_DUE = "not_due"
     OVERDUE = "overdue"
     PAUSED = "paused"
+    LIMITED = "limited"
     KEY_HELD = "key_held"
     KEY_FREE = "key_free"
     POINTLESS = "pointless"
@@ -64,9 +65,9 @@ def why(job: JobFacts, now: datetime | None = None) -> Reason:
     """Say why *job* does not run, or that it does; as the database has it now.
 
     Database:
-        One statement by key and one for the clock, but on SQLite. For one that is due, up to four
-        more: the pauses, the workers, who holds its key, and what is before it, which is counted
-        up to 10,000.
+        One statement by key and one for the clock, but on SQLite. For one that is due, up to six
+        more: the pauses, the workers, who holds its key, the limit of its queue and what runs of
+        it, and what is before it, which is counted up to 10,000.
     """
     alias = engine_for(job._state.db).alias
     fresh = JobRecord._base_manager.using(alias).filter(pk=job.pk).first()
@@ -181,6 +182,7 @@ def _of_available(scene: Scene) -> Iterator[Reason]:
         shown = {"at": _moment(record.expires_at)}
         yield Reason(Cause.POINTLESS, text % shown, {"at": record.expires_at})
     yield from _if_blocked(scene)
+    yield from _if_limited(scene)
     ahead = scene.ahead()
     facts = {"ahead": ahead.number, "more": ahead.is_more, "queue": record.queue}
     text = _("It waits for a free slot: %(ahead)s jobs of queue %(queue)r are before it.")
@@ -205,6 +207,20 @@ def _if_blocked(scene: Scene) -> Iterator[Reason]:
         facts = {"name": scene.record.name, "queue": scene.record.queue}
         text = _("No living worker of queue %(queue)r knows a job of the name %(name)r.")
         yield Reason(Cause.UNKNOWN_JOB, text % facts, facts)
+
+
+def _if_limited(scene: Scene) -> Iterator[Reason]:
+    """Yield what keeps all workers from it for now, if something does."""
+    for limit in scene.limits():
+        quota = limit.quota
+        facts: dict[str, Any] = {"kind": limit.kind, "name": limit.name}
+        if limit.is_full:
+            facts |= {"concurrency": quota.concurrency, "running": limit.running}
+        elif limit.next_at is not None:
+            facts |= {"rate": quota.rate, "period": quota.period, "next_at": limit.next_at}
+        else:
+            continue
+        yield Reason(Cause.LIMITED, blocking.limited(limit, _moment), facts)
 
 
 _OF_STATE: dict[JobState, Callable[[Scene], Iterator[Reason]]] = {

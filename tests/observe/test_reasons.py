@@ -11,6 +11,7 @@ from django_jobflow.observe import Cause
 from django_jobflow.states import JobState
 from tests.factories import (
     JobRecordFactory,
+    LimitFactory,
     PauseFactory,
     SucceededJobFactory,
     WorkerFactory,
@@ -240,6 +241,49 @@ class PauseTests(Asking):
         assert Cause.PAUSED != self.make().why(now=NOON).cause
 
 
+class LimitTests(Asking):
+    def test_queue_that_is_full_says_how_many_run(self):
+        LimitFactory(value="email", concurrency=2)
+        self.make(JobState.IN_PROGRESS, queue="email")
+        record = self.make(queue="email")
+        assert Cause.NO_FREE_SLOT == record.why(now=NOON).cause
+
+        self.make(JobState.RESERVED, queue="email")
+
+        sentence = "Queue 'email' is at its limit: 2 of 2 run."
+        facts = self.assert_why(Cause.LIMITED, sentence, record)
+        assert {"kind": "queue", "name": "email", "concurrency": 2, "running": 2} == facts
+        assert Cause.NO_FREE_SLOT == self.make().why(now=NOON).cause
+
+    def test_queue_without_a_token_says_when_the_next_comes(self):
+        rate = {"rate": 1, "period": MINUTE}
+        LimitFactory(value="sms", concurrency=5, **rate, tokens=0.0, filled_at=NOON)
+        record = self.make(queue="sms")
+
+        facts = self.assert_why(
+            Cause.LIMITED,
+            "Queue 'sms' is at its rate of 1/m: the next may start at 2026-11-21 12:01:00+00:00.",
+            record,
+        )
+        assert {"kind": "queue", "name": "sms", **rate, "next_at": NOON + MINUTE} == facts
+        assert Cause.NO_FREE_SLOT == record.why(now=NOON + MINUTE).cause
+
+    def test_limit_of_the_settings_is_one_too(self):
+        self.make(JobState.IN_PROGRESS, queue="email")
+        record = self.make(queue="email")
+
+        with self.settings(JOBFLOW={"QUEUES": {"email": {"limit": 1}}}):
+            sentence = "Queue 'email' is at its limit: 1 of 1 run."
+            self.assert_why(Cause.LIMITED, sentence, record)
+
+    def test_pause_is_told_before_a_limit(self):
+        LimitFactory(value="email", concurrency=1)
+        self.make(JobState.IN_PROGRESS, queue="email")
+        PauseFactory(value="email")
+
+        assert Cause.PAUSED == self.make(queue="email").why(now=NOON).cause
+
+
 class WorkerTests(Asking):
     def test_queue_that_nobody_serves_is_named(self):
         WorkerFactory(queues=["email"], now=NOON)
@@ -320,5 +364,8 @@ def test_statements_are_few(django_assert_max_num_queries):
     WorkerFactory()
     record = JobRecordFactory()
 
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
+        record.why()
+    LimitFactory(value=record.queue)
+    with django_assert_max_num_queries(7):
         record.why()

@@ -17,13 +17,13 @@ from django_jobflow.attempts import (
     Turn,
     is_nothing,
 )
-from django_jobflow.engines.postgresql_cycle import (
-    cycle,
-    demand_values,
+from django_jobflow.engines.postgresql_cycle import cycle, demand_values, take_in
+from django_jobflow.engines.postgresql_ends import (
     end_values,
     fence,
     gone_alone,
-    take_in,
+    in_places,
+    place,
 )
 from django_jobflow.engines.postgresql_head import Head
 from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
@@ -73,13 +73,11 @@ RESERVE = f"""
     WHERE id = ANY(ARRAY({{ids}}))
     RETURNING {RESERVED_COLUMNS}"""
 
+WORKER = f"(%(workers)s::text[])[{place('held_ids')}]"
 START = f"""
     UPDATE {JOB} AS job SET state = 'IN_PROGRESS', attempt = job.attempt + 1,
         started_at = {{moment}}, expires = {{moment}} + %(lease)s, updated_at = {{moment}}
-    FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(workers)s::text[], %(counts)s::int[])
-        AS held (id, attempt, worker, count)
-    WHERE job.id = held.id AND {fence("'RESERVED'", worker="held.worker")}
-        AND job.expires > {{moment}}
+    WHERE {fence("'RESERVED'", "held", WORKER)} AND job.expires > {{moment}}
     RETURNING job.id, job.reserved_count"""
 
 
@@ -128,11 +126,12 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     ) -> list[Reservation]:
         if not reservations:
             return []
+        held = sorted(reservations, key=in_places)
         values = {
-            "ids": [reservation.id for reservation in reservations],
-            "attempts": [reservation.attempt for reservation in reservations],
-            "workers": [reservation.worker for reservation in reservations],
-            "counts": [reservation.reserved_count for reservation in reservations],
+            "held_ids": [reservation.id for reservation in held],
+            "held_attempts": [reservation.attempt for reservation in held],
+            "held_counts": [reservation.reserved_count for reservation in held],
+            "workers": [reservation.worker for reservation in held],
             "lease": lease,
         }
         hit = {*self._rows(START, values, now)}

@@ -7,69 +7,14 @@ and touch different rows: those that have ended, and those that are AVAILABLE.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
-from django_jobflow.engines.settling import KEPT
-from django_jobflow.engines.statements import (
-    JOB,
-    SUCCEEDED,
-    duration,
-    in_order,
-    json_text,
-    read_json,
-)
-from django_jobflow.states import ENDED, KEYED
-
-ENDED_STATES = ", ".join(f"'{state.value}'" for state in sorted(ENDED))
-KEYED_STATES = ", ".join(f"'{state.value}'" for state in sorted(KEYED))
-
-
-def fence(state: str, *, worker: str = "%(worker)s") -> str:
-    """Return the condition that the attempt ``held`` still has the row ``job``.
-
-    A CASE, since the planner cannot guess how many rows it lets through. With statistics that
-    know of no row in progress it would expect one, and compare each end with each such row.
-    """
-    return f"""CASE WHEN job.state = {state} AND job.attempt = held.attempt
-        AND job.reserved_by = {worker} AND job.reserved_count = held.count
-        THEN true ELSE false END"""
-
-
-# An array that is NULL is filled up with NULLs by unnest: mostly there is no result to send.
-GONE = f"""gone AS (
-    DELETE FROM {JOB} AS job
-    USING unnest(%(gone_ids)s::bigint[], %(gone_attempts)s::int[], %(gone_counts)s::int[],
-        %(results)s::text[], %(keeps)s::bool[]) AS held (id, attempt, count, result, keep)
-    WHERE job.id = held.id AND {fence("'IN_PROGRESS'")}
-    RETURNING job.*, held.result, held.keep
-), kept AS (
-    INSERT INTO {SUCCEEDED} (id, {", ".join(KEPT)}, result, succeeded_at)
-    SELECT id, {", ".join(KEPT)}, result::jsonb, {{moment}} FROM gone WHERE keep IS NOT FALSE
-)"""
-
-OVER = f"""over AS (
-    UPDATE {JOB} AS job SET state = held.state, attempt = held.attempt_after,
-        reserved_by = NULL, reserved_at = NULL, expires = NULL, updated_at = {{moment}},
-        available_at = COALESCE({{moment}} + held.delay, job.available_at),
-        finished_at = CASE WHEN held.state IN ({ENDED_STATES}) THEN {{moment}} END,
-        held_queue_key =
-            CASE WHEN held.state NOT IN ({ENDED_STATES}) THEN job.held_queue_key END,
-        held_execution_key =
-            CASE WHEN held.state IN ({KEYED_STATES}) THEN job.held_execution_key END,
-        errors = CASE WHEN held.error IS NULL THEN job.errors ELSE job.errors ||
-            jsonb_build_array(held.error::jsonb || jsonb_build_object('at', {{moment}})) END,
-        meta = COALESCE(held.meta::jsonb, job.meta)
-    FROM unnest(%(over_ids)s::bigint[], %(over_attempts)s::int[], %(over_counts)s::int[],
-        %(origins)s::text[], %(states)s::text[], %(attempts_after)s::int[],
-        %(delays)s::interval[], %(errors)s::text[], %(metas)s::text[])
-        AS held (id, attempt, count, origin, state, attempt_after, delay, error, meta)
-    WHERE job.id = held.id AND {fence("held.origin")}
-    RETURNING job.id
-)"""
+from django_jobflow.attempts import Demand, Exchange, Reservation
+from django_jobflow.engines.postgresql_ends import GONE, OVER
+from django_jobflow.engines.statements import JOB, duration, in_order, read_json
 
 # What this worker is not to execute is only promised to it: no attempt is counted.
 ABLE = "(name = ANY(%(names)s::text[]) AND (expires_at IS NULL OR expires_at > {moment}))"
@@ -83,19 +28,6 @@ TAKEN = f"""taken AS (
     WHERE id = ANY(ARRAY({{ids}}))
     RETURNING *
 )"""
-
-# One success, in the transaction of its job. Short to plan, and prepared by each slot.
-GONE_ALONE = f"""WITH gone AS (
-    DELETE FROM {JOB} AS job WHERE job.id = %(id)s
-        AND CASE WHEN job.state = 'IN_PROGRESS' AND job.attempt = %(attempt)s
-            AND job.reserved_by = %(worker)s AND job.reserved_count = %(count)s
-            THEN true ELSE false END
-    RETURNING *
-), kept AS (
-    INSERT INTO {SUCCEEDED} (id, {", ".join(KEPT)}, result, succeeded_at)
-    SELECT id, {", ".join(KEPT)}, %(result)s::text::jsonb, STATEMENT_TIMESTAMP()
-    FROM gone WHERE %(keep)s
-) SELECT id FROM gone /* plan {{plan}} */"""
 
 # The columns that mostly hold nothing come as one, which then is NULL.
 TAKEN_ROWS = """SELECT NULL::bigint[], id, name, queue, priority, args::text, kwargs::text,
@@ -139,52 +71,6 @@ def cycle(ends: frozenset[str], ids: str | None, *, moment: str, hurried: bool) 
     statement = f"WITH {', '.join(parts)} {' UNION ALL '.join(rows)}"
     # Short, since psycopg keeps what it has made of a text only up to 4,096 letters.
     return " ".join(statement.format(moment=moment, ids=ids).split())
-
-
-def end_values(endings: Sequence[Ending]) -> tuple[frozenset[str], dict[str, Any]]:
-    """Return which kinds of ends there are, and the parameters that say them."""
-    endings = sorted(endings, key=lambda ending: ending.reservation.id)
-    gone = [ending for ending in endings if ending.state is None]
-    over = [ending for ending in endings if ending.state is not None]
-    values: dict[str, Any] = {}
-    if gone:
-        values |= {
-            "gone_ids": _numbers(ending.reservation.id for ending in gone),
-            "gone_attempts": _numbers(ending.reservation.attempt for ending in gone),
-            "gone_counts": _numbers(ending.reservation.reserved_count for ending in gone),
-            "results": _unless_empty([json_text(ending.result) for ending in gone]),
-            "keeps": None if all(ending.keep for ending in gone) else [e.keep for e in gone],
-        }
-    if over:
-        values |= {
-            "over_ids": _numbers(ending.reservation.id for ending in over),
-            "over_attempts": _numbers(ending.reservation.attempt for ending in over),
-            "over_counts": _numbers(ending.reservation.reserved_count for ending in over),
-            "origins": [ending.origin.value for ending in over],
-            "states": [ending.state.value for ending in over if ending.state is not None],
-            "attempts_after": _numbers(ending.attempt for ending in over),
-            "delays": _unless_empty([ending.delay for ending in over]),
-            "errors": _unless_empty([json_text(ending.error) for ending in over]),
-            "metas": _unless_empty([json_text(ending.meta) for ending in over]),
-        }
-    return frozenset(name for name, some in (("gone", gone), ("over", over)) if some), values
-
-
-def gone_alone(ending: Ending, plan: int) -> tuple[str, dict[str, Any]]:
-    """Return the statement that settles one success, and its parameters.
-
-    Args:
-        plan: Another number has the server plan it anew.
-    """
-    reservation = ending.reservation
-    return GONE_ALONE.format(plan=plan), {
-        "id": reservation.id,
-        "attempt": reservation.attempt,
-        "worker": reservation.worker,
-        "count": reservation.reserved_count,
-        "result": json_text(ending.result),
-        "keep": ending.keep,
-    }
 
 
 def demand_values(demand: Demand, limit: int) -> dict[str, Any]:
@@ -250,12 +136,3 @@ def _names(names: frozenset[str]) -> str:
     """Return *names* as PostgreSQL writes an array; made once, since it is sent each cycle."""
     quoted = (name.replace("\\", "\\\\").replace('"', '\\"') for name in sorted(names))
     return "{" + ",".join(f'"{name}"' for name in quoted) + "}"
-
-
-def _numbers(numbers: Iterable[int]) -> str:
-    """Return *numbers* as PostgreSQL writes an array: much quicker than one by one."""
-    return "{" + ",".join(map(str, numbers)) + "}"
-
-
-def _unless_empty(values: list[Any]) -> list[Any] | None:
-    return None if all(value is None for value in values) else values

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_jobflow.attempts import Reservation, key_digest
+from django_jobflow.engines.postgresql_ends import place
 from django_jobflow.engines.promoting import Grant, Key, Promoting, places_of
 from django_jobflow.engines.statements import JOB
 
@@ -18,31 +19,36 @@ FIRST_IN_LINE = f"""
         WHERE state = 'WAITING' AND partition = wanted.partition AND execution_key = wanted.key
         ORDER BY priority DESC, available_at, id LIMIT wanted.most) AS line"""
 
-# In the order of the ids, as others lock rows.
+# The rows are found by an array of their ids, sorted, in which each has its place: a join would
+# be planned by statistics that may be from a time at which the table was empty.
 HAND = f"""
-    UPDATE {JOB} AS job SET state = 'AVAILABLE', held_execution_key = turn.digest,
-        updated_at = STATEMENT_TIMESTAMP()
-    FROM unnest(%(ids)s::bigint[], %(digests)s::text[]) AS turn (id, digest)
-    WHERE job.id = turn.id AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+    UPDATE {JOB} AS job SET state = 'AVAILABLE', updated_at = STATEMENT_TIMESTAMP(),
+        held_execution_key = (%(digests)s::text[])[{place("turn_ids")}]
+    WHERE job.id = ANY(%(turn_ids)s::bigint[])
+        AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
     RETURNING job.id"""
 
 # From those who ended to the next in each line. The places were ours until now, so that nobody
 # else can have one: it is only when a job had more places before that another may hold it.
 HAND_ON = f"""
-    UPDATE {JOB} AS job SET state = 'AVAILABLE', held_execution_key = next.digest,
-        updated_at = STATEMENT_TIMESTAMP()
-    FROM (
-        SELECT wanted.number, wanted.digest, line.id
+    WITH next AS (
+        SELECT array_agg(line.id ORDER BY line.id) AS ids,
+            array_agg(wanted.digest ORDER BY line.id) AS digests,
+            array_agg(wanted.number ORDER BY line.id) AS numbers
         FROM unnest(%(partitions)s::text[], %(keys)s::text[], %(digests)s::text[])
             WITH ORDINALITY AS wanted (partition, key, digest, number)
         CROSS JOIN LATERAL (
             SELECT id FROM {JOB} WHERE state = 'WAITING' AND partition = wanted.partition
                 AND execution_key = wanted.key
             ORDER BY priority DESC, available_at, id LIMIT 1) AS line
-        WHERE NOT EXISTS (SELECT FROM {JOB} WHERE held_execution_key = wanted.digest)
-    ) AS next
-    WHERE job.id = next.id AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
-    RETURNING next.number"""
+        WHERE NOT EXISTS (SELECT FROM {JOB} WHERE held_execution_key = wanted.digest OFFSET 0)
+    )
+    UPDATE {JOB} AS job SET state = 'AVAILABLE', updated_at = STATEMENT_TIMESTAMP(),
+        held_execution_key =
+            (SELECT digests FROM next)[width_bucket(job.id, (SELECT ids FROM next))]
+    WHERE job.id = ANY((SELECT ids FROM next)::bigint[])
+        AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+    RETURNING (SELECT numbers FROM next)[width_bucket(job.id, (SELECT ids FROM next))]"""
 
 # A loose index scan: from one key to the next behind it, however many wait for each.
 KEYS = f"""
@@ -88,8 +94,8 @@ class PostgreSQLPromoting(Promoting):
         return [(number - 1, *line) for number, *line in rows]
 
     def _hand(self, grants: Sequence[Grant]) -> set[int]:
-        values = {
-            "ids": [grant.id for grant in grants],
+        values = {  # they come in the order of their ids
+            "turn_ids": [grant.id for grant in grants],
             "digests": [grant.digest for grant in grants],
         }
         return {pk for (pk,) in self._returned(HAND, values)}

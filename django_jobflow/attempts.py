@@ -143,6 +143,48 @@ def is_nothing(queues: Sequence[str] | None, turns: Sequence[Turn] | None) -> bo
     return not turns if turns is not None else queues is not None and not queues
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A job of which not every record that is due may start.
+
+    Attributes:
+        name: The job's; its records wait under it.
+        names: What its records are called: its name and its former ones.
+        quota: What may run of it, over all hosts. None means nothing: it is paused.
+        asks: Whether to look now for those of its records that may start.
+        has_parked: Whether some are known to wait.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    quota: Quota | None
+    asks: bool = False
+    has_parked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which queues and partitions a worker takes from.
+
+    Attributes:
+        queues: Only from these. None means from any.
+        but_queues: From none of these.
+        partitions: Only from these. None means from any.
+        but_partitions: From none of these.
+        budgets: How many of a queue at most, where that is limited.
+    """
+
+    queues: tuple[str, ...] | None = None
+    but_queues: frozenset[str] = frozenset()
+    partitions: tuple[str, ...] | None = None
+    but_partitions: frozenset[str] = frozenset()
+    budgets: Mapping[str, int] = field(default_factory=dict)
+
+    def has_queue(self, queue: str) -> bool:
+        """Say whether *queue* is served."""
+        return queue not in self.but_queues and (self.queues is None or queue in self.queues)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """What a worker may take in one cycle.
@@ -154,9 +196,12 @@ class Demand:
         quotas: What may run, over all hosts, of queues that the turns name. None means that
             nothing is limited.
         limit: How many at most.
-        names: The jobs that it knows; a record of any other stays RESERVED.
+        names: The jobs that it may start; a record of any other stays RESERVED.
         lease: For how long a started attempt is its own.
         timeout: For how long a promise stands that is not started.
+        gates: The jobs among those that it knows of which some records have to wait.
+        scope: From where it takes of these.
+        gates_first: Whether they get the larger half of an odd room.
     """
 
     worker: str
@@ -167,6 +212,9 @@ class Demand:
     timeout: timedelta
     turns: tuple[Turn, ...] | None = None
     quotas: Mapping[str, Quota] | None = None
+    gates: tuple[Gate, ...] = ()
+    scope: Scope = Scope()
+    gates_first: bool = True
 
 
 @dataclass(slots=True)
@@ -182,6 +230,10 @@ class Exchange:
             asked for and has not begun at the beginning. None means that it saw all there is.
         out_of_tokens: By queue, after how many seconds to ask for it again.
         full: The same of those with all places taken: who frees one tells.
+        parked: By the name of a gate, how many records were made to wait.
+        gates_without_token: Like ``out_of_tokens``, by the name of a gate.
+        full_gates: Like ``full``.
+        empty_gates: Of which fewer records wait than may start.
     """
 
     written: set[int] = field(default_factory=set)
@@ -191,6 +243,10 @@ class Exchange:
     passed_over: float | None = None
     out_of_tokens: dict[str, float] = field(default_factory=dict)
     full: dict[str, float] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
+    gates_without_token: dict[str, float] = field(default_factory=dict)
+    full_gates: dict[str, float] = field(default_factory=dict)
+    empty_gates: set[str] = field(default_factory=set)
 
 
 def key_digest(partition: str, key: str, place: int = 0) -> str:

@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from django_jobflow.declare.call_options import read_call_options, read_key
 from django_jobflow.declare.options import read_option
 from django_jobflow.engines import engine_for
 from django_jobflow.engines.purging import PURGED
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.models import LimitKind, Pause, PauseKind
-from django_jobflow.quotas import RATE, Quota, is_count, read_rate
+from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, read_rate
 from django_jobflow.states import ENDED, JobState
 
 TEXT = 200  # letters of a reason, and of a name of who did it
@@ -100,8 +102,8 @@ def set_limit(
 
     Args:
         queue: Name of a queue, or
-        job: name of a job (stored; workers do not follow it yet), or
-        key: an execution key (likewise).
+        job: name of a job, or
+        key: an execution key, in any partition.
         concurrency: Records that may run at a time. None means any number.
         rate: Records that may start in a time: ``"100/m"`` (s, m, h or d), or
             ``(100, timedelta(minutes=1))``. None means any number.
@@ -115,7 +117,15 @@ def set_limit(
     """
     kind, value = _named("set_limit", LimitKind, queue=queue, job=job, key=key)
     quota = read_quota("set_limit", concurrency, rate, burst)
-    engine_for(database).set_limit(kind, value, quota, _text("set_limit", "by", by))
+    if key is not None and (concurrency or 0) > MOST_PLACES:
+        raise InvalidJob(
+            f"set_limit: expected concurrency of a key to be at most {MOST_PLACES}, "
+            f"got {concurrency}."
+        )
+    engine = engine_for(database)
+    engine.set_limit(kind, value, quota, _text("set_limit", "by", by))
+    if key is not None:
+        transaction.on_commit(lambda: engine.promote_key(value), using=engine.alias)
 
 
 def clear_limit(
@@ -127,7 +137,11 @@ def clear_limit(
 ) -> bool:
     """Let the settings and the code decide again; say whether ``set_limit`` had been used."""
     kind, value = _named("clear_limit", LimitKind, queue=queue, job=job, key=key)
-    return engine_for(database).clear_limit(kind, value)
+    engine = engine_for(database)
+    cleared = engine.clear_limit(kind, value)
+    if cleared and key is not None:
+        transaction.on_commit(engine.promote_waiting, using=engine.alias)
+    return cleared
 
 
 def purge(

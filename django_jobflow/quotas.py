@@ -19,6 +19,7 @@ RATE = (
     "text like '100/m' or '10/30s' (s, m, h or d), or a pair of a whole number from 1 and a period"
 )
 MOST = 2**31 - 1
+MOST_PLACES = 1000  # records that may hold one execution key
 SLACK = 1e-6  # of a token; what adding up parts of one may lack
 
 

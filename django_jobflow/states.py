@@ -22,7 +22,7 @@ class JobState(TextChoices):
     IN_PROGRESS = "IN_PROGRESS", _("in progress")
     RETRY = "RETRY", _("waiting for retry")
     FAILED = "FAILED", _("failed")
-    WAITING = "WAITING", _("waiting behind a key")
+    WAITING = "WAITING", _("waiting for its turn")
     CANCELLED = "CANCELLED", _("cancelled")
 
 
@@ -89,6 +89,9 @@ TRANSITIONS: dict[str, Transition] = {
         _move("activate", PENDING, (S.AVAILABLE, S.WAITING), "sweep", "available_at has come"),
         _move("promote", (S.WAITING,), (S.AVAILABLE,), "worker", "its execution key became free"),
         _move("reserve", (S.AVAILABLE,), (S.RESERVED,), "worker", "reserved_by, expires"),
+        _move("park", (S.AVAILABLE,), (S.WAITING,), "worker", "its job is paused or limited"),
+        _move("admit", (S.WAITING,), (S.IN_PROGRESS,), "worker", "its job may run; attempt + 1"),
+        _move("unpark", (S.WAITING,), (S.AVAILABLE,), "worker", "its job is not limited any more"),
         _move("start", (S.RESERVED,), (S.IN_PROGRESS,), "worker", "attempt + 1, started_at"),
         _move("release", HELD, (S.AVAILABLE,), "worker", "a started attempt is given back"),
         _move("postpone", (S.RESERVED,), (S.SCHEDULED,), "worker", "its code is unknown here"),

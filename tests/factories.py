@@ -47,7 +47,8 @@ def _errors(row):
 
 
 def _held(row, key, holding):
-    return key_digest(row.partition, key) if key and row.state in holding else None
+    holds = row.state in holding or getattr(row, "parked_for", None)
+    return key_digest(row.partition, key) if key and holds else None
 
 
 def _while_held(value):
@@ -79,8 +80,9 @@ class JobRecordFactory(DjangoModelFactory):
     attempt = factory.LazyAttribute(_attempt)
     partition = ""
     queue_key = None
+    parked_for = None
     execution_key = factory.Maybe(
-        factory.LazyAttribute(lambda row: row.state == JobState.WAITING),
+        factory.LazyAttribute(lambda row: row.state == JobState.WAITING and not row.parked_for),
         factory.Sequence("account:{}".format),
         None,
     )

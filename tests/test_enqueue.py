@@ -109,6 +109,7 @@ class EnqueueTests:
             "execution_key": None,
             "held_queue_key": None,
             "held_execution_key": None,
+            "parked_for": None,
             "reserved_by": None,
             "reserved_count": 0,
             "reserved_at": None,

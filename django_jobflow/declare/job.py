@@ -87,6 +87,7 @@ class Job(Hooked):
         cls._name = cls._own.get("name") or read_option(place, "name", place)
         cls._signature, cls._is_async = _inspect_perform(cls, place)
         _refuse_async_transaction(cls, place)
+        _refuse_lone_burst(cls, place)
         cls._hooks = find_hooks(cls, place)
         check_names(place, cls._signature, cls._own.get("sensitive", False))
         registry.register(cls, cls._name, cls._own.get("aliases", ()))
@@ -282,6 +283,11 @@ def refuse_unusable_key(place: str, option: str, value: Any) -> None:
             f"{place}: expected {option} to be a plain callable of the job's arguments, "
             f"got {value!r}."
         )
+
+
+def _refuse_lone_burst(cls: type[Job], place: str) -> None:
+    if (burst := cls._own.get("burst")) is not None and not cls._own.get("rate"):
+        raise InvalidJob(f"{place}: expected a rate with burst, got burst={burst!r} alone.")
 
 
 def _refuse_async_transaction(cls: type[Job], place: str) -> None:

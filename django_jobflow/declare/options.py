@@ -14,6 +14,7 @@ from django_jobflow.conf import nearest
 from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay
 from django_jobflow.notices import PAYLOAD_LENGTH
 from django_jobflow.outcomes import storable
+from django_jobflow.quotas import MOST, MOST_PLACES, RATE, Quota, read_rate
 
 NAME_LENGTH = 200  # characters of a job's name
 QUEUE_LENGTH = 100  # characters of a queue's name
@@ -57,6 +58,9 @@ class Definition:
         concurrency: How many records may run at a time over all workers, of each execution key,
             or of the job as a whole where it has no method ``execution_key``. None means one of
             each key, and no limit without one.
+        rate: How many records may start in a time over all workers: a number and a period. None
+            means any number.
+        burst: How many may start at once after a time without any. None means ``rate``.
         aliases: Former names, still executed.
         kind: "job", beside flows.
     """
@@ -80,8 +84,16 @@ class Definition:
     debounce_max: timedelta | None = None
     sensitive: bool | frozenset[str] = frozenset()
     concurrency: int | None = None
+    rate: tuple[int, timedelta] | None = None
+    burst: int | None = None
     aliases: tuple[str, ...] = ()
     kind: Literal["job"] = "job"
+
+    @property
+    def quota(self) -> Quota:
+        """What may start of all its records, whatever their keys."""
+        number, period = self.rate or (None, None)
+        return Quota(rate=number, period=period, burst=self.burst if self.rate else None)
 
 
 class _Expected(Exception):
@@ -177,6 +189,13 @@ def _backoff(value: Any) -> Backoff | None:
     )
 
 
+def _rate(value: Any) -> tuple[int, timedelta] | None:
+    found = None if value is None else read_rate(value)
+    if value is not None and found is None:
+        raise _Expected(f"{RATE}, or None")
+    return found
+
+
 def _takes_one(value: Any) -> bool:
     """Say whether *value* can be called with one argument; a method has ``self`` too many."""
     try:
@@ -205,7 +224,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "retain_succeeded": _duration(zero=True, none=True),
     "notify": _notify,
     "sensitive": _sensitive,
-    "concurrency": _whole(1, 1000, none=True),
+    "concurrency": _whole(1, MOST_PLACES, none=True),
+    "rate": _rate,
+    "burst": _whole(1, MOST, none=True),
     "name": _name,
     "aliases": _aliases,
     "abstract": _one_of(False, True),
@@ -233,6 +254,8 @@ _BUILT_IN: dict[str, Any] = {
     "debounce_max": None,
     "sensitive": frozenset(),
     "concurrency": None,
+    "rate": None,
+    "burst": None,
 }
 
 

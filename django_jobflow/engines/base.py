@@ -11,6 +11,7 @@ from django_jobflow.engines.controlling import Controlling
 from django_jobflow.engines.counting import Counting
 from django_jobflow.engines.exchanging import Exchanging
 from django_jobflow.engines.expiring import Expiring
+from django_jobflow.engines.key_limits import KeyLimiting
 from django_jobflow.engines.purging import Purging
 from django_jobflow.engines.rescuing import Rescuing
 from django_jobflow.engines.tagging import Tagging
@@ -20,6 +21,7 @@ from django_jobflow.engines.workers import Registering
 
 class Engine(
     RecordVerbs,
+    KeyLimiting,
     Exchanging,
     Rescuing,
     Expiring,

@@ -41,7 +41,7 @@ class Editing(Activating):
             waiting = rows.filter(state__in=before("reschedule")).order_by("pk")
             found = list(
                 self.locked(waiting, skip=False).values_list(
-                    "pk", "state", "partition", "execution_key"
+                    "pk", "held_execution_key", "partition", "execution_key"
                 )
             )
             if not found:
@@ -53,11 +53,10 @@ class Editing(Activating):
                 state=JobState.SCHEDULED,
                 available_at=due,
                 held_execution_key=None,
+                parked_for=None,
                 updated_at=self.clock(now),
             )
-            self._pass_on(
-                (partition, key) for _, state, partition, key in found if state in states.KEYED
-            )
+            self._pass_on((partition, key) for _, held, partition, key in found if held)
             # Due by the database's clock, and announced by this host's.
             self.wake(delay=delay if run_at is None else run_at - timezone.now() - CLOCK_SKEW)
         return changed
@@ -107,7 +106,7 @@ class Editing(Activating):
                 new_key = values.get("execution_key", key)
                 if new_key != key and state in states.DUE:
                     own["state"] = JobState.WAITING if new_key else JobState.AVAILABLE
-                    own["held_execution_key"] = None
+                    own |= {"held_execution_key": None, "parked_for": None}
                     freed += [(partition, key), (partition, new_key)]
                 self.records.filter(pk=pk, state__in=EDITABLE).update(
                     **own, updated_at=self.clock(now)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
-from django_jobflow.engines.limiting import Limiting
-from django_jobflow.engines.reserving import Reserving
+from django_jobflow.attempts import Demand, Ending, Exchange, Reservation, is_nothing
+from django_jobflow.engines.gating import Gating
+from django_jobflow.engines.limiting import Allowance, cut, left_of
 from django_jobflow.engines.settling import Settling
 
 
-class Exchanging(Reserving, Limiting, Settling):
+class Exchanging(Gating, Settling):
     """The verb of the coordinator."""
 
     def exchange(
@@ -32,26 +33,56 @@ class Exchanging(Reserving, Limiting, Settling):
             What ``settle`` costs, and for each demand one UPDATE on SQLite, one SELECT and
             one UPDATE on MariaDB and MySQL, ``reserve`` and ``start`` the common way. On
             PostgreSQL one statement for all, unless an execution key becomes free. Quotas cost
-            a SELECT that locks their rows, one that counts, and an UPDATE for each rate.
+            a SELECT that locks their rows, one that counts, and an UPDATE for each rate; gates
+            what ``_park`` and ``_admit`` say.
         """
         self._set_up_session()
         with self.transaction():
             exchange = Exchange(written=self._settle(endings, now) if endings else set())
             for demand in demands:
                 room = min(demand.limit, limit - len(exchange.started) - len(exchange.held))
-                if room > 0 and demand.quotas:
-                    self._take_within_quotas(demand, room, exchange, now)
+                if room > 0 and (demand.quotas or demand.gates):
+                    self._take_limited(demand, room, exchange, now)
                 elif room > 0:
                     self._take(demand, room, exchange, now)
         return exchange
 
-    def _take_within_quotas(
+    def _take_limited(
         self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None
     ) -> None:
-        rest, allowed = self._within_quotas(demand, exchange, now)
-        if rest.turns:
-            self._take(rest, limit, exchange, now)
+        allowed = self._allowed(demand, exchange, now) if demand.quotas else {}
+        before = len(exchange.started)
+        # What is parked gets half of the room, and of an odd one in turn the larger half: so
+        # neither side waits for the other to have nothing left.
+        share = (limit + demand.gates_first) // 2
+        self._admit_within(demand, share, allowed, exchange, now)
+        room = limit - (len(exchange.started) - before)
+        rest = demand
+        if demand.quotas:
+            turns = cut(demand.turns or (), left_of(demand, allowed, exchange))
+            rest = replace(demand, turns=tuple(turns))
+        if room > 0 and not is_nothing(rest.queues, rest.turns):
+            self._take(rest, room, exchange, now)
+        if self._park(demand, exchange, now):
+            room = limit - (len(exchange.started) - before) - len(exchange.held)
+            self._admit_within(demand, room, allowed, exchange, now)
         self._spend(demand.quotas or {}, allowed, exchange, now)
+
+    def _admit_within(
+        self,
+        demand: Demand,
+        limit: int,
+        allowed: Mapping[str, Allowance],
+        exchange: Exchange,
+        now: datetime | None,
+    ) -> None:
+        """Start parked records within the quotas of their queues, too."""
+        if not demand.gates:
+            return
+        budgets = dict(demand.scope.budgets)
+        for queue, left in left_of(demand, allowed, exchange).items():
+            budgets[queue] = min(left, budgets.get(queue, left))
+        self._admit(demand, limit, budgets, exchange, now)
 
     def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
         found = self._reserve(

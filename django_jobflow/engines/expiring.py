@@ -7,13 +7,13 @@ from operator import attrgetter
 
 from django.db import models
 
-from django_jobflow import states
 from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
 from django_jobflow.endings import expired
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import SWEEP_BATCH, before
 from django_jobflow.entries import with_entry
 from django_jobflow.models import JobRecord
+from django_jobflow.states import JobState
 
 
 class Expiring(Batching):
@@ -56,14 +56,15 @@ class Expiring(Batching):
             self.records.bulk_update(rows, ["errors"])
             ids = [row.pk for row in rows]
             self.records.filter(pk__in=ids, state__in=before("expire")).update(
-                state=states.JobState.FAILED,
+                state=JobState.FAILED,
                 finished_at=self.clock(now),
                 updated_at=self.clock(now),
                 held_queue_key=None,
                 held_execution_key=None,
+                parked_for=None,
             )
             self._pass_on(
-                (row.partition, row.execution_key) for row in rows if row.state in states.KEYED
+                (row.partition, row.execution_key) for row in rows if row.held_execution_key
             )
             self.members_ended(row.batch_id for row in rows)
         return endings

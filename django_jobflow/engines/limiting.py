@@ -1,4 +1,4 @@
-"""Limits that hold over all hosts: who takes a limited queue locks its row, and counts.
+"""Limits that hold over all hosts: who takes of a queue or job with one locks its row, and counts.
 
 There is no counter of what runs that could leak: whatever ends a record, or rescues it, frees
 its place. The count is a statement of its own after the lock, so it sees what every holder of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F,
 from django_jobflow.attempts import Demand, Exchange, Range, Turn
 from django_jobflow.engines.ranging import Ranging
 from django_jobflow.models import Limit, LimitKind
-from django_jobflow.quotas import SLACK, Quota
+from django_jobflow.quotas import MOST, SLACK, Quota
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 BUSY = 0.005  # seconds after which to ask again for a row that another had locked
 FULL = 0.05  # seconds after which to ask again where all places are taken, unless one is told
 
+Bucket = tuple[float | None, timedelta | None]
+"""The tokens of a rate, as they were so long ago; None means that none was taken yet."""
+
 
 @dataclass(slots=True)
 class Allowance:
-    """How many more records of one queue may start.
+    """How many more records of one queue or job may start.
 
     Attributes:
         left: That many now.
@@ -45,53 +48,46 @@ class Allowance:
 class Limiting(Ranging):
     """What is left of the quotas of a demand; inside its transaction."""
 
-    def _within_quotas(
+    def _allowed(
         self, demand: Demand, exchange: Exchange, now: datetime | None
-    ) -> tuple[Demand, dict[str, Allowance]]:
-        """Return *demand* cut to what its quotas leave.
+    ) -> dict[str, Allowance]:
+        """Return what the quotas of *demand* leave of each queue whose row could be locked.
 
         Database:
             One SELECT that locks the rows of the quotas but for those that another has locked,
             and one that counts what is held, along the index over what is held.
         """
         quotas = demand.quotas or {}
-        allowed = self._allowances(quotas, now)
+        rows = self._lock_limits(LimitKind.QUEUE, quotas, now)
+        held = self._held_counts([queue for queue in rows if quotas[queue].concurrency])
+        allowed = allowances(quotas, rows, held)
         for queue, quota in quotas.items():
             if queue not in allowed:
                 exchange.out_of_tokens[queue] = BUSY
-            elif not allowed[queue].left and not _shut_until_token(
-                exchange, queue, quota, allowed
+            elif not allowed[queue].left and not shut_until_token(
+                exchange.out_of_tokens, queue, quota, allowed[queue]
             ):
                 exchange.full[queue] = FULL
-        left = {queue: allowed[queue].left if queue in allowed else 0 for queue in quotas}
-        turns = tuple(cut(demand.turns or (), left))
-        return replace(demand, turns=turns, quotas=None), allowed
-
-    def _allowances(
-        self, quotas: Mapping[str, Quota], now: datetime | None
-    ) -> dict[str, Allowance]:
-        rows = self._lock_limits(quotas, now)
-        held = self._held_counts([queue for queue in rows if quotas[queue].concurrency])
-        found = {}
-        for queue, (tokens, elapsed) in rows.items():
-            quota = quotas[queue]
-            left = [] if quota.concurrency is None else [quota.concurrency - held[queue]]
-            bucket = None
-            if quota.rate is not None:
-                bucket = quota.tokens(tokens, elapsed)
-                left.append(int(bucket + SLACK))
-            found[queue] = Allowance(max(min(left), 0), bucket, elapsed)
-        return found
+        return allowed
 
     def _lock_limits(
-        self, quotas: Iterable[str], now: datetime | None
-    ) -> dict[str, tuple[float | None, timedelta | None]]:
-        """Lock the rows of *quotas*; return what is in each bucket, and since when."""
+        self,
+        kind: LimitKind,
+        values: Iterable[str],
+        now: datetime | None,
+        *,
+        waits: bool = False,
+    ) -> dict[str, Bucket]:
+        """Lock the rows of these *values*; return what is in each bucket, and since when.
+
+        Args:
+            waits: Whether to wait for those that others have locked, or else leave them out.
+        """
         elapsed = ExpressionWrapper(self.clock(now) - F("filled_at"), DurationField())
-        rows = self._limits(quotas).order_by("value")
+        rows = self._limits(kind, values).order_by("value")
         if self.locks_rows:
-            # A wait would hold up the other queues of this worker behind the limited one.
-            skips = self.connection.features.has_select_for_update_skip_locked
+            # A wait would hold up all else that this worker takes behind what is limited.
+            skips = self.connection.features.has_select_for_update_skip_locked and not waits
             rows = rows.select_for_update(skip_locked=skips)
         found = rows.values_list("value", "tokens", elapsed)
         return {value: (tokens, passed) for value, tokens, passed in found}
@@ -121,21 +117,59 @@ class Limiting(Ranging):
         """
         started = Counter(each.queue for each in exchange.started)
         for queue, allowance in allowed.items():
-            if allowance.tokens is None or not started[queue]:
-                continue
-            allowance.tokens -= started[queue]
-            filled_at = self.clock(now)
-            if allowance.elapsed is not None:
-                # Not the clock, which has gone on since the bucket was looked into.
-                since = max(allowance.elapsed, timedelta(0))
-                later = F("filled_at") + Value(since, output_field=DurationField())
-                filled_at = ExpressionWrapper(later, output_field=DateTimeField())
-            self._limits([queue]).update(tokens=allowance.tokens, filled_at=filled_at)
-            _shut_until_token(exchange, queue, quotas[queue], allowed)
+            if allowance.tokens is not None and started[queue]:
+                self._take_tokens(LimitKind.QUEUE, queue, allowance, started[queue], now)
+                shut_until_token(exchange.out_of_tokens, queue, quotas[queue], allowance)
 
-    def _limits(self, queues: Iterable[str]) -> QuerySet[Limit]:
+    def _take_tokens(
+        self,
+        kind: LimitKind,
+        value: str,
+        allowance: Allowance,
+        count: int,
+        now: datetime | None,
+    ) -> None:
+        """Write what is left in a bucket; its row is locked."""
+        assert allowance.tokens is not None
+        allowance.tokens -= count
+        filled_at = self.clock(now)
+        if allowance.elapsed is not None:
+            # Not the clock, which has gone on since the bucket was looked into.
+            since = max(allowance.elapsed, timedelta(0))
+            later = F("filled_at") + Value(since, output_field=DurationField())
+            filled_at = ExpressionWrapper(later, output_field=DateTimeField())
+        self._limits(kind, [value]).update(tokens=allowance.tokens, filled_at=filled_at)
+
+    def _limits(self, kind: LimitKind, values: Iterable[str]) -> QuerySet[Limit]:
         rows = Limit._base_manager.using(self.alias)
-        return rows.filter(kind=LimitKind.QUEUE, value__in=sorted(queues))
+        return rows.filter(kind=kind, value__in=sorted(values))
+
+
+def allowances(
+    quotas: Mapping[str, Quota], rows: Mapping[str, Bucket], held: Mapping[str, int]
+) -> dict[str, Allowance]:
+    """Return how many more may start of each whose row is among the locked *rows*."""
+    found = {}
+    for value, (tokens, elapsed) in rows.items():
+        quota = quotas[value]
+        left = [MOST if quota.concurrency is None else quota.concurrency - held[value]]
+        bucket = None
+        if quota.rate is not None:
+            bucket = quota.tokens(tokens, elapsed)
+            left.append(int(bucket + SLACK))
+        found[value] = Allowance(max(min(left), 0), bucket, elapsed)
+    return found
+
+
+def left_of(
+    demand: Demand, allowed: Mapping[str, Allowance], exchange: Exchange
+) -> dict[str, int]:
+    """Return how many more of each limited queue may start."""
+    started = Counter(each.queue for each in exchange.started)
+    return {
+        queue: allowed[queue].left - started[queue] if queue in allowed else 0
+        for queue in demand.quotas or ()
+    }
 
 
 def cut(turns: Iterable[Turn], left: dict[str, int]) -> Iterable[Turn]:
@@ -152,12 +186,12 @@ def cut(turns: Iterable[Turn], left: dict[str, int]) -> Iterable[Turn]:
             yield Turn(tuple(ranges), turn.limit)
 
 
-def _shut_until_token(
-    exchange: Exchange, queue: str, quota: Quota, allowed: Mapping[str, Allowance]
+def shut_until_token(
+    until: dict[str, float], value: str, quota: Quota, allowance: Allowance
 ) -> bool:
-    """Say whether the bucket of *queue* is empty, and if so when it will not be."""
-    tokens = allowed[queue].tokens
+    """Say whether the bucket of *value* is empty, and if so note in *until* when it is not."""
+    tokens = allowance.tokens
     if tokens is None or tokens + SLACK >= 1:
         return False
-    exchange.out_of_tokens[queue] = (1 - tokens) * quota.pause
+    until[value] = (1 - tokens) * quota.pause
     return True

@@ -22,6 +22,7 @@ from django_jobflow.engines.mysql_cycle import (
     KEEP,
     LOCK,
     OF_A_QUEUE,
+    OF_HELD,
     REMOVE,
     STANDING,
     START,
@@ -60,6 +61,7 @@ class MySQLEngine(MySQLStoring, Engine):
 
     by_queue = OF_A_QUEUE
     by_key = IN_LINE
+    by_lease = OF_HELD
     shared = "LOCK IN SHARE MODE"
 
     def __init__(self, alias: str) -> None:

@@ -28,6 +28,7 @@ ORDER = "priority DESC, available_at, id"
 BY_KEY = "FORCE INDEX (PRIMARY)"
 OF_ANY_QUEUE = "FORCE INDEX (jobflow_job_fetch_any)"
 IN_LINE = "FORCE INDEX (jobflow_job_waiting)"
+OF_HELD = "FORCE INDEX (jobflow_job_lease)"
 OF_A_QUEUE = "FORCE INDEX (jobflow_job_fetch_queue)"
 
 PIECE = 4 * 1024 * 1024
@@ -104,7 +105,7 @@ HAND = f"""
         id BIGINT PATH '$[0]', digest VARCHAR(32) PATH '$[1]')) AS turn
     STRAIGHT_JOIN {JOB} AS job {BY_KEY} ON job.id = turn.id
     SET job.state = 'AVAILABLE', job.held_execution_key = turn.digest, job.updated_at = {{moment}}
-    WHERE job.state = 'WAITING'"""
+    WHERE job.state = 'WAITING' AND job.parked_for IS NULL"""
 
 
 def first_rows(queues: Sequence[str] | None, values: dict[str, Any], *, skip: str) -> str:

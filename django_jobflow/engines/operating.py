@@ -9,7 +9,6 @@ from typing import Any
 from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from django_jobflow import states
 from django_jobflow.attempts import key_digest
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, FREED, before
@@ -110,13 +109,13 @@ class Operating(Batching, Holding):
             unfinished = rows.filter(state__in=before("cancel")).order_by("pk")
             found = list(
                 self.locked(unfinished, skip=False).values_list(
-                    "pk", "state", "batch_id", "partition", "execution_key"
+                    "pk", "state", "batch_id", "held_execution_key", "partition", "execution_key"
                 )
             )
             running = [pk for pk, state, *_ in found if state == JobState.IN_PROGRESS]
             waiting = [pk for pk, state, *_ in found if state != JobState.IN_PROGRESS]
             self._cancel(waiting, running, now)
-            self._pass_on(tuple(key) for _, state, _, *key in found if state in states.KEYED)
+            self._pass_on(tuple(key) for _, _, _, held, *key in found if held)
             self.members_ended(batch_id for _, _, batch_id, *_ in found)
         return waiting, running
 
@@ -131,6 +130,7 @@ class Operating(Batching, Holding):
                 "updated_at": moment,
                 "held_queue_key": None,
                 "held_execution_key": None,
+                "parked_for": None,
                 **FREED,
             }
             self.records.filter(pk__in=waiting).exclude(state=JobState.IN_PROGRESS).update(
@@ -151,11 +151,16 @@ class Operating(Batching, Holding):
             idle = rows.exclude(state=JobState.IN_PROGRESS).order_by("pk")
             found = list(
                 self.locked(idle, skip=False).values_list(
-                    "pk", "state", "batch_id", "queue_key", "partition", "execution_key"
+                    "pk",
+                    "held_execution_key",
+                    "batch_id",
+                    "queue_key",
+                    "partition",
+                    "execution_key",
                 )
             )
             deleted = self.records.filter(pk__in=[pk for pk, *_ in found])._raw_delete(self.alias)
-            self._pass_on(tuple(keys) for _, state, _, _, *keys in found if state in states.KEYED)
+            self._pass_on(tuple(keys) for _, held, _, _, *keys in found if held)
             self.note_deleted([pk for _, _, pk, *_ in found if pk is not None])
             keyed = [(pk, key_digest(part, key)) for pk, _, _, key, part, _ in found if key]
             self.free_holds([digest for _, digest in keyed], [pk for pk, _ in keyed])

@@ -170,7 +170,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     ) -> Exchange:
         # The one statement has one worker in its fence.
         workers = {each.worker for each in demands} | {each.reservation.worker for each in endings}
-        limited = any(each.quotas for each in demands)
+        limited = any(each.quotas or each.gates for each in demands)
         if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited or _leaving(endings):
             return super().exchange(endings, demands, limit, now)
         self._set_up_session()

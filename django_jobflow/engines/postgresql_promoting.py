@@ -8,15 +8,23 @@ from typing import Any
 from django_jobflow.attempts import Reservation, key_digest
 from django_jobflow.engines.postgresql_ends import place
 from django_jobflow.engines.promoting import Grant, Key, Promoting, places_of
-from django_jobflow.engines.statements import JOB
+from django_jobflow.engines.statements import JOB, KEYS
+from django_jobflow.models import Limit
+
+LIMIT = Limit._meta.db_table
+
+# A limit that an operator has set for a key: it wins over the job, and is seen to apart.
+OF_KEY = "kind = 'key' AND value = wanted.key AND is_override"
 
 # One index range for each key, in a statement that is one text for any number of them.
 FIRST_IN_LINE = f"""
-    SELECT wanted.number, line.* FROM unnest(%(partitions)s::text[], %(keys)s::text[],
+    SELECT wanted.number, line.*, (SELECT id FROM {LIMIT} WHERE {OF_KEY})
+    FROM unnest(%(partitions)s::text[], %(keys)s::text[],
         %(counts)s::int[]) WITH ORDINALITY AS wanted (partition, key, most, number)
     CROSS JOIN LATERAL (
         SELECT -priority, available_at, id, name FROM {JOB}
-        WHERE state = 'WAITING' AND partition = wanted.partition AND execution_key = wanted.key
+        WHERE state = 'WAITING' AND parked_for IS NULL
+            AND partition = wanted.partition AND execution_key = wanted.key
         ORDER BY priority DESC, available_at, id LIMIT wanted.most) AS line"""
 
 # The rows are found by an array of their ids, sorted, in which each has its place: a join would
@@ -25,7 +33,8 @@ HAND = f"""
     UPDATE {JOB} AS job SET state = 'AVAILABLE', updated_at = STATEMENT_TIMESTAMP(),
         held_execution_key = (%(digests)s::text[])[{place("turn_ids")}]
     WHERE job.id = ANY(%(turn_ids)s::bigint[])
-        AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+        AND CASE
+            WHEN job.state = 'WAITING' AND job.parked_for IS NULL THEN true ELSE false END
     RETURNING job.id"""
 
 # From those who ended to the next in each line. The places were ours until now, so that nobody
@@ -38,29 +47,19 @@ HAND_ON = f"""
         FROM unnest(%(partitions)s::text[], %(keys)s::text[], %(digests)s::text[])
             WITH ORDINALITY AS wanted (partition, key, digest, number)
         CROSS JOIN LATERAL (
-            SELECT id FROM {JOB} WHERE state = 'WAITING' AND partition = wanted.partition
-                AND execution_key = wanted.key
+            SELECT id FROM {JOB} WHERE state = 'WAITING' AND parked_for IS NULL
+                AND partition = wanted.partition AND execution_key = wanted.key
             ORDER BY priority DESC, available_at, id LIMIT 1) AS line
         WHERE NOT EXISTS (SELECT FROM {JOB} WHERE held_execution_key = wanted.digest OFFSET 0)
+            AND NOT EXISTS (SELECT FROM {LIMIT} WHERE {OF_KEY} OFFSET 0)
     )
     UPDATE {JOB} AS job SET state = 'AVAILABLE', updated_at = STATEMENT_TIMESTAMP(),
         held_execution_key =
             (SELECT digests FROM next)[width_bucket(job.id, (SELECT ids FROM next))]
     WHERE job.id = ANY((SELECT ids FROM next)::bigint[])
-        AND CASE WHEN job.state = 'WAITING' THEN true ELSE false END
+        AND CASE
+            WHEN job.state = 'WAITING' AND job.parked_for IS NULL THEN true ELSE false END
     RETURNING (SELECT numbers FROM next)[width_bucket(job.id, (SELECT ids FROM next))]"""
-
-# A loose index scan: from one key to the next behind it, however many wait for each.
-KEYS = f"""
-    WITH RECURSIVE line (partition, key) AS (
-        (SELECT partition, execution_key FROM {JOB} WHERE state = 'WAITING'
-            ORDER BY partition, execution_key LIMIT 1)
-        UNION ALL
-        SELECT next.* FROM line CROSS JOIN LATERAL (
-            SELECT partition, execution_key FROM {JOB} WHERE state = 'WAITING'
-                AND (partition, execution_key) > (line.partition, line.key)
-            ORDER BY partition, execution_key LIMIT 1) AS next
-    ) SELECT partition, key FROM line"""
 
 
 class PostgreSQLPromoting(Promoting):

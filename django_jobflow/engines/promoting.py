@@ -14,12 +14,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 
 from django_jobflow.attempts import Reservation, key_digest
 from django_jobflow.declare import registry
 from django_jobflow.engines.waking import Waking
-from django_jobflow.models import JobRecord
+from django_jobflow.models import JobRecord, Limit
 from django_jobflow.states import JobState
 
 PROMOTE_BATCH = 100  # keys whose first in line one statement reads
@@ -44,11 +44,13 @@ class Line:
     Attributes:
         ids: The first ones, in order.
         places: The digests of the key's places: as many as the job of the first one says.
+        is_limited: Whether an operator has set a limit, which wins over the job.
     """
 
     key: Key
     ids: list[int]
     places: list[str]
+    is_limited: bool
 
 
 class Promoting(Waking):
@@ -93,9 +95,14 @@ class Promoting(Waking):
         """Promote for every key that has WAITING rows and free places; heals after crashes."""
         self._promote(dict.fromkeys(self._keys_in_line(), most_places()))
 
+    @property
+    def _waiting(self) -> models.QuerySet[JobRecord]:
+        """Those who wait for an execution key; what is parked has its own, if it has one."""
+        return self.records.filter(state=JobState.WAITING, parked_for__isnull=True)
+
     def _keys_in_line(self) -> list[Key]:
         """Return the keys that rows wait for."""
-        waiting = self.records.filter(state=JobState.WAITING, execution_key__isnull=False)
+        waiting = self._waiting.filter(execution_key__isnull=False)
         keys = waiting.order_by().values_list("partition", "execution_key").distinct()
         return [(partition, key) for partition, key in keys if key]
 
@@ -113,6 +120,11 @@ class Promoting(Waking):
         keys = sorted(wanted)
         for start in range(0, len(keys), PROMOTE_BATCH):
             lines = self._lines([(key, wanted[key]) for key in keys[start:][:PROMOTE_BATCH]])
+            for line in lines:
+                if line.is_limited:
+                    del left[line.key]
+                    self._promote_later(line.key)
+            lines = [line for line in lines if not line.is_limited]
             grants = self._grants(lines)
             given = Counter(grant.key for grant in self._give(grants))
             lost |= (Counter(grant.key for grant in grants) - given).keys()
@@ -131,23 +143,42 @@ class Promoting(Waking):
         for number, group in groupby(sorted(rows), key=itemgetter(0)):
             [*first] = group
             partition, key = wanted[number][0]
-            count = places_of(first[0][-1])
-            places = [key_digest(partition, key, place) for place in range(count)]
-            lines.append(Line((partition, key), [pk for *_, pk, _ in first], places))
+            *_, name, limit = first[0]
+            places = [key_digest(partition, key, place) for place in range(places_of(name))]
+            ids = [pk for *_, pk, _, _ in first]
+            lines.append(Line((partition, key), ids, places, limit is not None))
         return lines
 
+    def _promote_later(self, key: Key) -> None:
+        """Promote for a key with a limit of its own, when the caller's transaction is over.
+
+        Its row is locked for that, and must not be for as long as that transaction lasts.
+        """
+        transaction.on_commit(lambda: self.promote_limited(key), using=self.alias, robust=True)
+
+    def promote_limited(self, key: Key) -> float | None:
+        """Give those their turn whom a limit that an operator has set for *key* lets through."""
+        raise NotImplementedError
+
     def _first_in_line(self, wanted: Sequence[tuple[Key, int]]) -> list[tuple[Any, ...]]:
-        """Return of each key its number, and order, id and name of the first rows."""
+        """Return of each key its number, and order, id and name of the first rows, and its limit.
+
+        The limit is the id of the row in which an operator has set one.
+        """
         quoted = self.connection.ops.quote_name
         # Each range has its own limit; the state is a literal, for the partial index.
         ranges = " UNION ALL ".join(
             f"SELECT * FROM (SELECT {number} AS number, -priority AS place, available_at, id, "
-            f"name FROM {quoted(JobRecord._meta.db_table)} {self.by_key} WHERE state = 'WAITING' "
-            f"AND {quoted('partition')} = %s AND execution_key = %s "
+            f"name, (SELECT id FROM {quoted(Limit._meta.db_table)} WHERE kind = 'key' "
+            f"AND value = %s AND is_override) AS limited "
+            f"FROM {quoted(JobRecord._meta.db_table)} {self.by_key} WHERE state = 'WAITING' "
+            f"AND parked_for IS NULL AND {quoted('partition')} = %s AND execution_key = %s "
             f"ORDER BY priority DESC, available_at, id LIMIT {count}) AS line{number}"
             for number, (_, count) in enumerate(wanted)
         )
-        return self._returned(ranges, [value for key, _ in wanted for value in key])
+        return self._returned(
+            ranges, [value for (part, key), _ in wanted for value in (key, part, key)]
+        )
 
     def _grants(self, lines: Sequence[Line]) -> list[Grant]:
         """Give the free places to the first in each line; return who has got which, by id."""
@@ -181,8 +212,7 @@ class Promoting(Waking):
         return {grant.id for grant in grants if self._hand_one(grant)}
 
     def _hand_one(self, grant: Grant) -> bool:
-        waiting = self.records.filter(pk=grant.id, state=JobState.WAITING)
-        changed = waiting.update(
+        changed = self._waiting.filter(pk=grant.id).update(
             state=JobState.AVAILABLE, held_execution_key=grant.digest, updated_at=self.clock(None)
         )
         return changed == 1

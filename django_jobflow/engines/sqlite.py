@@ -22,13 +22,13 @@ from django_jobflow.engines.sqlite_cycle import (
     HAND,
     HOLDS,
     KEEP,
-    KEYS,
     REMOVE,
     RESERVE,
     START,
     TAKE,
 )
 from django_jobflow.engines.statements import (
+    KEYS,
     end_rows,
     first_ids,
     first_ids_of_turns,

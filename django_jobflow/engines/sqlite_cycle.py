@@ -60,19 +60,8 @@ HAND = f"""
     UPDATE {JOB} SET state = 'AVAILABLE', held_execution_key = turn.digest, updated_at = %(now)s
     FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS digest
         FROM json_each(%(grants)s)) AS turn
-    WHERE {JOB}.id = turn.id AND +{JOB}.state = 'WAITING' RETURNING id"""
-
-# A loose index scan: from one key to the next behind it, however many wait for each.
-KEYS = f"""
-    WITH RECURSIVE line (partition, key) AS (
-        SELECT * FROM (SELECT partition, execution_key FROM {JOB} WHERE state = 'WAITING'
-            ORDER BY partition, execution_key LIMIT 1)
-        UNION ALL
-        SELECT job.partition, job.execution_key FROM line CROSS JOIN {JOB} AS job
-        WHERE job.id = (SELECT id FROM {JOB} WHERE state = 'WAITING'
-            AND (partition, execution_key) > (line.partition, line.key)
-            ORDER BY partition, execution_key LIMIT 1)
-    ) SELECT partition, key FROM line"""
+    WHERE {JOB}.id = turn.id AND +{JOB}.state = 'WAITING' AND parked_for IS NULL
+    RETURNING id"""
 
 
 def _is_one_of(states: Iterable[str]) -> str:

@@ -39,6 +39,27 @@ MICROSECOND = timedelta(microseconds=1)
 JSON_FIELDS = ("args", "kwargs", "errors", "tags", "meta")
 
 
+# A loose index scan: from one key to the next behind it, however many wait for each, and however
+# many without one are parked.
+KEYS = f"""
+    WITH RECURSIVE parts (partition) AS (
+        SELECT (SELECT MIN(partition) FROM {JOB} WHERE state = 'WAITING')
+        UNION ALL
+        SELECT (SELECT MIN(job.partition) FROM {JOB} AS job
+            WHERE job.state = 'WAITING' AND job.partition > parts.partition)
+        FROM parts WHERE parts.partition IS NOT NULL
+    ), line (partition, key) AS (
+        SELECT parts.partition, (SELECT MIN(job.execution_key) FROM {JOB} AS job
+            WHERE job.state = 'WAITING' AND job.partition = parts.partition)
+        FROM parts WHERE parts.partition IS NOT NULL
+        UNION ALL
+        SELECT line.partition, (SELECT MIN(job.execution_key) FROM {JOB} AS job
+            WHERE job.state = 'WAITING' AND job.partition = line.partition
+                AND job.execution_key > line.key)
+        FROM line WHERE line.key IS NOT NULL
+    ) SELECT partition, key FROM line WHERE key IS NOT NULL"""
+
+
 def first_ids(
     queues: Sequence[str] | None,
     values: dict[str, Any],

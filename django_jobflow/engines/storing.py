@@ -160,7 +160,7 @@ class Storing(Ground):
             values["available_at"] = Least(values["available_at"], bound)
         with self.transaction():
             changed = self.records.filter(pk=holder.pk, state__in=before("replace")).update(
-                held_execution_key=None, **values
+                held_execution_key=None, parked_for=None, **values
             )
             if changed:
                 holder.refresh_from_db(using=self.alias)

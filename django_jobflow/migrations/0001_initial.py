@@ -161,10 +161,7 @@ class Migration(migrations.Migration):
                 ("errors", models.JSONField(blank=True, default=list, verbose_name="errors")),
                 ("tags", models.JSONField(blank=True, default=list, verbose_name="tags")),
                 ("meta", models.JSONField(blank=True, default=dict, verbose_name="meta")),
-                (
-                    "batch_id",
-                    models.BigIntegerField(blank=True, null=True, verbose_name="batch"),
-                ),
+                ("batch_id", models.BigIntegerField(blank=True, null=True, verbose_name="batch")),
                 (
                     "progress",
                     models.PositiveSmallIntegerField(
@@ -188,7 +185,7 @@ class Migration(migrations.Migration):
                             ("IN_PROGRESS", "in progress"),
                             ("RETRY", "waiting for retry"),
                             ("FAILED", "failed"),
-                            ("WAITING", "waiting behind a key"),
+                            ("WAITING", "waiting for its turn"),
                             ("CANCELLED", "cancelled"),
                         ],
                         default="AVAILABLE",
@@ -235,6 +232,12 @@ class Migration(migrations.Migration):
                     "held_execution_key",
                     django_jobflow.models.fields.ExactCharField(
                         editable=False, max_length=32, null=True
+                    ),
+                ),
+                (
+                    "parked_for",
+                    django_jobflow.models.fields.ExactCharField(
+                        editable=False, max_length=200, null=True, verbose_name="held back with"
                     ),
                 ),
             ],
@@ -304,6 +307,14 @@ class Migration(migrations.Migration):
                         name="jobflow_job_waiting",
                         unique=False,
                         where=models.Q(("state", "WAITING")),
+                    ),
+                    django_jobflow.models.fields.PartialIndex(
+                        fallback=(),
+                        fields=["parked_for", "queue", "-priority", "available_at", "id"],
+                        name="jobflow_job_parked",
+                        on_sqlite=True,
+                        unique=False,
+                        where=models.Q(("parked_for__isnull", False)),
                     ),
                     django_jobflow.models.fields.PartialIndex(
                         fallback=("finished_at", "expires_at"),
@@ -464,13 +475,23 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(
-                                ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
+                                models.Q(
+                                    ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
+                                    models.Q(("parked_for__isnull", False), ("state", "WAITING")),
+                                    _connector="OR",
+                                ),
                                 ("execution_key__isnull", False),
                                 ("held_execution_key__isnull", False),
                             ),
                             models.Q(
                                 models.Q(
-                                    ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
+                                    models.Q(
+                                        ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
+                                        models.Q(
+                                            ("parked_for__isnull", False), ("state", "WAITING")
+                                        ),
+                                        _connector="OR",
+                                    ),
                                     ("execution_key__isnull", False),
                                     _negated=True,
                                 ),
@@ -479,6 +500,12 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="jobflow_job_execution_key_held",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("parked_for__isnull", True), ("state", "WAITING"), _connector="OR"
+                        ),
+                        name="jobflow_job_parked_waits",
                     ),
                 ],
             },

@@ -26,9 +26,13 @@ def _in(some: frozenset[JobState]) -> Q:
     return Q(state__in=sorted(state.value for state in some))
 
 
-def _held_while(key: str, holding: frozenset[JobState]) -> Q:
-    """A record in one of these states holds *key* if it has one; no other record does."""
-    holds = _in(holding) & Q(**{f"{key}__isnull": False})
+PARKED = Q(state=JobState.WAITING.value, parked_for__isnull=False)
+"""What waits for its job, and no more for its execution key: it holds that."""
+
+
+def _held_while(key: str, holding: Q) -> Q:
+    """A record that is *holding* has *key* for itself if it has one; no other record does."""
+    holds = holding & Q(**{f"{key}__isnull": False})
     return (holds & Q(**{f"held_{key}__isnull": False})) | (
         ~holds & Q(**{f"held_{key}__isnull": True})
     )
@@ -95,6 +99,8 @@ class JobRecord(JobFacts):
     # who holds a key, the same way on every database.
     held_queue_key = ExactCharField(max_length=32, null=True, editable=False)
     held_execution_key = ExactCharField(max_length=32, null=True, editable=False)
+    # Name of the job whose pause or limit keeps it out of the fetch; it then is WAITING.
+    parked_for = ExactCharField(_("held back with"), max_length=200, null=True, editable=False)
 
     duplicate = False
     """Whether ``enqueue`` stored nothing and returned this holder of the queue key."""
@@ -151,6 +157,12 @@ class JobRecord(JobFacts):
                     "id",
                 ],
                 where=Q(state=JobState.WAITING.value),
+            ),
+            PartialIndex(
+                name="jobflow_job_parked",
+                fields=["parked_for", "queue", "-priority", "available_at", "id"],
+                where=Q(parked_for__isnull=False),
+                on_sqlite=True,
             ),
             PartialIndex(
                 name="jobflow_job_pointless",
@@ -216,11 +228,15 @@ class JobRecord(JobFacts):
             ),
             models.CheckConstraint(
                 name="jobflow_job_queue_key_held",
-                condition=_held_while("queue_key", states.UNFINISHED),
+                condition=_held_while("queue_key", _in(states.UNFINISHED)),
             ),
             models.CheckConstraint(
                 name="jobflow_job_execution_key_held",
-                condition=_held_while("execution_key", states.KEYED),
+                condition=_held_while("execution_key", _in(states.KEYED) | PARKED),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_parked_waits",
+                condition=Q(parked_for__isnull=True) | Q(state=JobState.WAITING.value),
             ),
         ]
 

@@ -201,7 +201,7 @@ class Coordinator:
     def _take_in(self, ended: list[Execution]) -> None:
         for execution in ended:
             self.running.forget(execution)
-            self.fetch.note_end(execution.reservation.queue)
+            self.fetch.note_end(execution.reservation)
         self.ledger.add(ended)
 
     def _end_overdue(self, overdue: list[Execution]) -> None:
@@ -222,6 +222,8 @@ class Coordinator:
         wanted = self._wanted()
         if not self.stop and self.agenda.activate_due() > wanted:
             self.engine.wake()  # there is some for other workers
+        if not self.stop and (pause := self.fetch.tend_keys()) is not None:
+            self.agenda.look_again(pause)
         looks = wanted > 0 and (bool(self.ledger) or self.agenda.news)
         if looks and self.fetch.is_outdated:
             self._look_around()
@@ -237,6 +239,7 @@ class Coordinator:
         self.vitals.contact()
         self._after_commit(endings, exchange)
         found = len(exchange.started) + len(exchange.held) + len(exchange.lost)
+        found += sum(exchange.parked.values())
         if looks:
             self._plan(found)
             self._look_again(demands, exchange)

@@ -155,6 +155,7 @@ class Duties:
     def _sweep(self, glance: Glance | None) -> None:
         if glance is None or glance.sweeps:
             maintain.rescue(self.engine, self.run_hook)
+            self.fetch.release_forgotten()
         if glance is None or glance.elsewhere:
             self._warn_of_unserved_queues()
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from django_jobflow import conf
-from django_jobflow.attempts import Demand, Exchange
-from django_jobflow.declare import registry
+from django_jobflow.attempts import Demand, Exchange, Reservation, Scope, Turn
 from django_jobflow.engines import Engine
 from django_jobflow.engines.controlling import Controls
+from django_jobflow.engines.ground import SWEEP_BATCH
 from django_jobflow.engines.ranging import Lanes
 from django_jobflow.engines.waking import Glance
 from django_jobflow.quotas import Quota
+from django_jobflow.worker.gates import Gates
 from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.shutters import Shutters
 from django_jobflow.worker.turns import Turns
 
 FRESH = 1.0  # seconds for which what an operator has said is known well enough
+SOON = 0.005  # seconds after which to ask for a token again at the earliest
 LIST_SHARE = 20  # listing the partitions may take a part of the time that is one in so many
 
 
@@ -49,13 +53,18 @@ class Fetch:
         self._pause = min(settings.POLL_INTERVAL, timedelta(seconds=FRESH)).total_seconds()
         self._known_until = 0.0
         self._prepared: set[str] = set()
+        self._prepared_gates: set[tuple[str, str]] = set()
         self._turns = Turns()
         self._lanes: Lanes = []
         self._listed_until = 0.0
         self._is_list_new = True
-        self._shut_until: dict[str, float] = {}
-        self._opens_at: dict[str, float] = {}
+        self._shutters = Shutters()
         self._ended: Counter[str] = Counter()
+        self.gates = Gates()
+        self._gates_first = False
+        self._released: set[str] = set()
+        self._rated_at: dict[str, float] = {}
+        self._has_learnt = False
 
     # What operators say
 
@@ -83,11 +92,59 @@ class Fetch:
             self.engine.prepare_limits({("queue", name) for name in new})
             self._prepared |= new
         if quotas != self.quotas:
-            self._shut_until.clear()
-            self._opens_at.clear()
+            self._shutters.clear()
         self.quotas = quotas
+        self._learn_gates(glance)
+        rated = [key for key, quota in self.controls.limits_of("key").items() if quota.rate]
+        self._rated_at = {key: self._rated_at.get(key, 0.0) for key in rated}
         self._known_until = time.monotonic() + self._pause
         self._listed_until = 0.0
+
+    def _learn_gates(self, glance: Glance) -> None:
+        self._released |= self.gates.learn(self.controls)
+        limited = {("job", name) for name, quota in self.gates.quotas.items() if quota}
+        if new := limited - self._prepared_gates:
+            self.engine.prepare_limits(new)
+            self._prepared_gates |= new
+        if not self._has_learnt and glance.sweeps:
+            self.release_forgotten()
+        self._has_learnt = True
+        if self._released:
+            self._unpark()
+
+    def tend_keys(self) -> float | None:
+        """Give turns to those who wait for a key with a rate, as it has tokens again.
+
+        Returns:
+            In how many seconds to do it again; None means that there is no such key.
+
+        Database:
+            What ``promote_key`` costs, for each such key that is due.
+        """
+        if not self._rated_at:
+            return None
+        now = time.monotonic()
+        for key, due_at in self._rated_at.items():
+            if due_at <= now:
+                pause = self.engine.promote_key(key)
+                self._rated_at[key] = now + (FRESH if pause is None else max(pause, SOON))
+        return max(min(self._rated_at.values()) - now, 0.0)
+
+    def release_forgotten(self) -> None:
+        """Let go what was parked for jobs that nothing holds back any more.
+
+        Database:
+            One statement, and one for each job for which something is parked.
+        """
+        self._released |= self.gates.forgotten(self.engine.parked_gates())
+
+    def _unpark(self) -> None:
+        self._released -= self.gates.quotas.keys()
+        count = self.engine.unpark(self._released) if self._released else 0
+        if count:
+            self.engine.wake()
+        if count < SWEEP_BATCH:
+            self._released.clear()
 
     def serves(self, queue: str, partition: str | None = None) -> bool:
         """Say whether this process takes work from *queue*, in *partition* if one is given."""
@@ -108,7 +165,15 @@ class Fetch:
         Database:
             One statement on PostgreSQL and SQLite.
         """
-        return any(self._may_take(*lane) for lane in self.engine.waiting_lanes())
+        # First, since it may make something AVAILABLE.
+        pauses = [self.engine.promote_key(key) for key in self._rated_at]
+        if any(self._may_take(*lane) for lane in self.engine.waiting_lanes()):
+            return True
+        scope = self._scope({})
+        limited = [name for name, quota in self.gates.quotas.items() if quota]
+        return any(pause is not None for pause in pauses) or any(
+            self.engine.has_parked(name, scope) for name in limited
+        )
 
     # What to take
 
@@ -135,15 +200,18 @@ class Fetch:
             taken as it comes.
         """
         if self.is_plain:
-            return [self._demand(limit, queues=self.options.queues)]
+            return [self._demand(limit, {}, queues=self.options.queues)]
         now = time.monotonic()
         budgets = {queue: most - running[queue] for queue, most in self.limits.items()}
-        shut = self._shut_until | self._opens_at
-        budgets |= {queue: 0 for queue, until in shut.items() if until > now}
+        budgets |= dict.fromkeys(self._shutters.shut_names(now), 0)
         turns = self._turns.share(self._waiting(now), limit, budgets)
+        demand = self._demand(limit, budgets, turns=turns)
+        asks = any(gate.asks and gate.has_parked for gate in demand.gates)
         named = {each.queue for turn in turns for each in turn.ranges}
+        if asks:
+            named |= {queue for queue in self.quotas if budgets.get(queue, 1) > 0}
         quotas = {queue: self.quotas[queue] for queue in sorted(named & self.quotas.keys())}
-        return [self._demand(limit, turns=turns, quotas=quotas or None)] if turns else []
+        return [replace(demand, quotas=quotas or None)] if turns or asks else []
 
     def _waiting(self, now: float) -> Lanes:
         self._is_list_new = now >= self._listed_until
@@ -154,24 +222,47 @@ class Fetch:
             self._listed_until = ended + LIST_SHARE * (ended - now)
         return self._lanes
 
-    def _demand(self, limit: int, **where: object) -> Demand:
+    def _demand(self, limit: int, budgets: dict[str, int], **where: object) -> Demand:
+        if self.gates:
+            self._gates_first = not self._gates_first
+            where |= {
+                "gates": self.gates.asked(),
+                "gates_first": self._gates_first,
+                "scope": self._scope(budgets),
+            }
         return Demand(
             worker=self.options.name,
             limit=limit,
-            names=registry.names(),
+            names=self.gates.names(),
             lease=self.lease,
             timeout=self.timeout,
             **{"queues": None} | where,  # type: ignore[arg-type]
+        )
+
+    def _scope(self, budgets: dict[str, int]) -> Scope:
+        paused = self.controls.paused
+        queues, partitions = self.options.queues, self.options.partitions
+        return Scope(
+            queues=queues and tuple(queues),
+            but_queues=frozenset(self.options.exclude)
+            | {value for kind, value in paused if kind == "queue"},
+            partitions=partitions and tuple(partitions),
+            but_partitions=frozenset(value for kind, value in paused if kind == "partition"),
+            budgets=budgets,
         )
 
     # What came of it
 
     def took(self, demands: Iterable[Demand], exchange: Exchange) -> bool:
         """Take in what was found; say whether there is more where something was left out."""
-        now = time.monotonic()
-        self._shut_until |= {queue: now + pause for queue, pause in exchange.full.items()}
-        self._opens_at |= {queue: now + pause for queue, pause in exchange.out_of_tokens.items()}
+        self._shutters.shut(exchange.full, exchange.out_of_tokens)
+        demands = list(demands)
+        gates = [gate for demand in demands for gate in demand.gates]
+        more_parked = bool(gates) and self.gates.took(gates, exchange)
         turns = [turn for demand in demands for turn in demand.turns or ()]
+        return self._took_turns(turns, exchange) or more_parked or bool(exchange.parked)
+
+    def _took_turns(self, turns: list[Turn], exchange: Exchange) -> bool:
         if not turns:
             return False
         found = Counter(each.partition for each in (*exchange.started, *exchange.held))
@@ -183,27 +274,32 @@ class Fetch:
 
     def opens_in(self) -> float | None:
         """Return after how many seconds to look for what had no token; None means never."""
-        now = time.monotonic()
-        self._opens_at = {queue: at for queue, at in self._opens_at.items() if at > now}
-        return min(self._opens_at.values()) - now if self._opens_at else None
+        pauses = [self._shutters.opens_in(), self.gates.opens_in() if self.gates else None]
+        return min((pause for pause in pauses if pause is not None), default=None)
 
-    def note_end(self, queue: str) -> None:
-        """Take in that a record of *queue* has ended here, so that its place is free."""
-        if queue in self.quotas:
-            self._ended[queue] += 1
-            self._shut_until.pop(queue, None)
+    def note_end(self, reservation: Reservation) -> None:
+        """Take in that a record has ended here, so that its place is free."""
+        if reservation.queue in self.quotas:
+            self._ended[reservation.queue] += 1
+            self._shutters.open(reservation.queue)
+        if self.gates:
+            self.gates.note_end(reservation)
 
     def freed(self, exchange: Exchange) -> list[str]:
-        """Return the limited queues with places that this process has freed and not taken."""
-        if not self._ended:
+        """Return the queues with places that this process has freed and not taken."""
+        if not self._ended and not self.gates.freed:
             return []
         taken = Counter(each.queue for each in (*exchange.started, *exchange.held))
         freed = [queue for queue, count in self._ended.items() if taken[queue] < count]
         self._ended.clear()
-        return freed
+        return sorted({*freed} | self.gates.left_over(exchange))
 
     def hear(self, queues: Collection[str] | None) -> None:
         """Take in that there is work, or room for some, on *queues* (None: on any)."""
         self._listed_until = 0.0
-        for queue in [*self._shut_until] if queues is None else queues:
-            self._shut_until.pop(queue, None)
+        self.gates.hear()
+        if queues is None:
+            self._shutters.open_full()
+        else:
+            for queue in queues:
+                self._shutters.open(queue)

@@ -78,7 +78,9 @@ ROUTES: dict[tuple[str, str], tuple[list[Point], Point]] = {
     ("READY", S.SCHEDULED): ([(345, 152), (225, 152)], (292, 166)),
     ("PENDING", S.SCHEDULED): ([(112, 282), (112, 162)], (154, 264)),
     ("PENDING", "READY"): ([(240, 217), (345, 217)], (292, 193)),
-    (S.WAITING, S.AVAILABLE): ([(420, 282), (420, 162)], (452, 226)),
+    (S.WAITING, S.AVAILABLE): ([(425, 282), (425, 162)], (459, 220)),
+    (S.AVAILABLE, S.WAITING): ([(392, 162), (392, 282)], (371, 226)),
+    (S.WAITING, S.IN_PROGRESS): ([(480, 302), (615, 302)], (548, 295)),
     (S.AVAILABLE, S.RESERVED): ([(480, 134), (615, 134)], (548, 126)),
     (S.RESERVED, S.IN_PROGRESS): ([(675, 162), (675, 282)], (698, 226)),
     ("HELD", S.AVAILABLE): ([(600, 217), (545, 217), (545, 152), (480, 152)], (546, 233)),
@@ -102,7 +104,7 @@ ROUTES: dict[tuple[str, str], tuple[list[Point], Point]] = {
 # What a frame is called, and where.
 CAPTIONS: dict[str, tuple[str, Point]] = {
     "PENDING": ("due later", (165, 226)),
-    "READY": ("due", (380, 226)),
+    "READY": ("due", (366, 110)),
     "HELD": ("held", (640, 226)),
     "ENDED": ("ended", (547, 497)),
 }

@@ -286,6 +286,7 @@ FIELD_MEANINGS = {
     "reserved_count": "How often it was reserved; never goes back, unlike `attempt`.",
     "held_queue_key": "Digest of the queue key while it is held.",
     "held_execution_key": "Digest of the execution key while it is held.",
+    "parked_for": "Name of the job whose pause or limit holds the record back, while it does.",
     "result": "What the body returned, as plain JSON.",
     "succeeded_at": "When the attempt was settled.",
 }

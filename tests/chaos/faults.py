@@ -136,6 +136,7 @@ def freeze_child(stage: Stage, strike: Strike, chance: random.Random) -> Iterato
 @fault("host frozen", lane="freezer", lapses=True, hosts=2)
 def freeze_host(stage: Stage, strike: Strike, chance: random.Random) -> Iterator[Felt]:
     before = stage.heard("job_rescued")
+    choose_worker(stage, chance)  # so that there is one with work
     host = choose_host(stage, chance)
     group = host.process.pid
     strike.hit(*host.children())
@@ -144,8 +145,10 @@ def freeze_host(stage: Stage, strike: Strike, chance: random.Random) -> Iterator
         host.send_all(signal.SIGCONT)
         strike.hit(*host.children())
         host.send_all(signal.SIGSTOP)
+    frozen = set(host.children())
     try:
-        yield lambda: stage.heard("job_rescued") > before
+        # It may have been frozen without a job in its hands, so that nobody has to be rescued.
+        yield lambda: stage.heard("job_rescued") > before or not busy_workers(stage) & frozen
     finally:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGCONT)

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from django_jobflow.attempts import Demand, Range, Turn
+from django_jobflow.attempts import Demand, Gate, Range, Turn
 from django_jobflow.endings import decide
 from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob
@@ -79,3 +79,49 @@ class LimitRaceTests(Concurrent):
         JobRecord.objects.activate_expired()
 
         assert 1 == len(self.cycle("w", Quota(1)).started)
+
+
+class GateRaceTests(LimitRaceTests):
+    """The same of a job that is limited by its name."""
+
+    def cycle(self, worker, quota, endings=()):
+        name = "shop.jobs.SendReceipt"
+        demand = Demand(
+            worker=worker,
+            queues=None,
+            limit=4,
+            names=frozenset(),
+            lease=MINUTE,
+            timeout=MINUTE,
+            gates=(Gate(name, (name,), quota, asks=True, has_parked=True),),
+        )
+        return engine_for("default").exchange(endings, [demand], 4)
+
+    def drain_rate(self, worker, quota):
+        taken = 0
+        while True:
+            exchange = self.cycle(worker, quota)
+            taken += len(exchange.started)
+            if any(pause > 1 for pause in exchange.gates_without_token.values()):
+                return taken
+
+    def prepare(self, count):
+        self.engine.prepare_limits({("job", "shop.jobs.SendReceipt")})
+        make_many(count, JobState.AVAILABLE)
+
+    def test_those_who_let_go_meet_those_who_park(self):
+        self.prepare(40)
+        name = "shop.jobs.SendReceipt"
+
+        def let_go():
+            for _ in range(20):
+                self.engine.unpark({name})
+
+        together(
+            *(lambda n=n: [self.cycle(f"w{n}", None) for _ in range(20)] for n in range(3)),
+            let_go,
+            let_go,
+        )
+
+        self.engine.unpark({name})
+        assert 40 == JobRecord.objects.filter(state=JobState.AVAILABLE).count()

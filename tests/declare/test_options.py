@@ -30,6 +30,11 @@ NOTIFY = "text of 1 to 1000 characters, or None"
 SENSITIVE = "a set of names of parameters, True for all or False for none"
 TRANSACTIONAL = "False or True or 'grouped'"
 DUPLICATE = "'return' or 'raise' or 'replace'"
+BURST = "a whole number from 1 to 2147483647, or None"
+RATE = (
+    "text like '100/m' or '10/30s' (s, m, h or d), or a pair of a whole number from 1 and a "
+    "period, or None"
+)
 CONCURRENCY = "a whole number from 1 to 1000, or None"
 NAME = "1 to 200 printable characters"
 STRATEGY = Strategy()
@@ -84,6 +89,10 @@ GOOD = [
     ("concurrency", 1, 1),
     ("concurrency", None, None),
     ("concurrency", 1000, 1000),
+    ("rate", "100/m", (100, timedelta(minutes=1))),
+    ("rate", (7, 30), (7, timedelta(seconds=30))),
+    ("rate", None, None),
+    ("burst", None, None),
     ("name", "send receipt é", "send receipt é"),
     ("name", "n" * 200, "n" * 200),
     ("aliases", ["old", "older"], ("old", "older")),
@@ -109,6 +118,8 @@ BAD = [
     *(("sensitive", value, SENSITIVE) for value in ["order_id", None, 1, {"order_id": 1}, [1]]),
     ("sensitive", ["order id"], SENSITIVE),
     *(("concurrency", value, CONCURRENCY) for value in [0, -1, 1001, 2.0, "2", True]),
+    *(("rate", value, RATE) for value in ["100", "0/s", 5, (1, 0), "5/week", True]),
+    *(("burst", value, BURST) for value in [0, -1, "2", True]),
     *(("name", value, NAME) for value in ["", "n" * 201, "a\nb", "a\x00", 7, None]),
     ("aliases", "old", "a list of former names"),
     ("aliases", 7, "a list of former names"),
@@ -117,6 +128,11 @@ BAD_OF_A_CLASS = [*BAD, ("abstract", 1, "False or True")]
 
 
 class OptionTests:
+    def test_burst_goes_with_a_rate(self):
+        assert 5 == declare(rate="100/m", burst=5).definition().burst
+        with pytest.raises(InvalidJob, match="expected a rate with burst, got burst=5 alone"):
+            declare(burst=5)
+
     @pytest.mark.parametrize(("option", "value", "kept"), GOOD)
     def test_good_value_is_kept_in_one_form(self, option, value, kept):
         definition = declare(**{option: value}).definition()

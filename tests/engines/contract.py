@@ -57,8 +57,8 @@ def changes(record):
 
 
 def live():
-    """Return the state of each live record by its id."""
-    return dict(JobRecord.objects.values_list("pk", "state"))
+    """Return the state of each live record by its id, in the order of the ids."""
+    return dict(JobRecord.objects.order_by("pk").values_list("pk", "state"))
 
 
 def succeeded():

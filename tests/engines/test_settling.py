@@ -108,6 +108,7 @@ class SucceedTests(SettleContract):
             "reserved_count",
             "held_queue_key",
             "held_execution_key",
+            "parked_for",
         } == of_record - kept
 
     @pytest.mark.parametrize(

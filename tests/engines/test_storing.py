@@ -69,6 +69,7 @@ class EnqueueTests(StoringContract):
             "execution_key": None,
             "held_queue_key": None,
             "held_execution_key": None,
+            "parked_for": None,
             "expires": None,
             "expires_at": None,
             "reserved_by": None,

@@ -9,7 +9,7 @@ from django.db import transaction
 from hypothesis import strategies
 
 from django_jobflow import Job
-from django_jobflow.attempts import key_digest
+from django_jobflow.attempts import Demand, Gate, key_digest
 from django_jobflow.endings import decide, expired, unknown_job
 from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord, SucceededJob
@@ -22,6 +22,7 @@ from django_jobflow.outcomes import (
     Snoozed,
     Succeeded,
 )
+from django_jobflow.quotas import Quota
 from django_jobflow.states import KEYED, TRANSITIONS, UNFINISHED, JobState
 from tests.engines.contract import HOUR, LATER, MINUTE, NOON, Contract, live, make, stored
 from tests.factories import WORKER
@@ -88,6 +89,28 @@ def expiring(engine, record):
     engine.expire(engine.records, FAR)
 
 
+def taking(quota, turns=None):
+    """Take work while the job of the records is held back: by a pause, or by this *quota*."""
+
+    def take(engine, record):
+        if quota is not None:
+            engine.prepare_limits({("job", record.name)})
+        gate = Gate(record.name, (record.name,), quota, asks=quota is not None, has_parked=True)
+        demand = Demand(
+            worker=WORKER,
+            queues=None,
+            turns=turns,
+            limit=9,
+            names=frozenset(),
+            lease=HOUR,
+            timeout=HOUR,
+            gates=(gate,),
+        )
+        engine.exchange((), [demand], 9, LATER)
+
+    return take
+
+
 VERBS = {
     "replace": [replacing(), replacing(delay=60), replacing(execution_key="e")],
     "activate": [lambda engine, record: engine.activate_scheduled(engine.records, FAR)],
@@ -95,6 +118,9 @@ VERBS = {
         lambda engine, record: engine.promote([(record.partition, record.execution_key)]),
         lambda engine, record: engine.promote_waiting(),
     ],
+    "park": [taking(None)],
+    "admit": [taking(Quota(9), turns=())],
+    "unpark": [lambda engine, record: engine.unpark([record.name])],
     "reserve": [
         lambda engine, record: engine.reserve(
             limit=9, worker=WORKER, queues=None, timeout=HOUR, now=FAR
@@ -155,6 +181,10 @@ def situations(verb):
         if verb in NEEDS_SPENT and not spent and state == JobState.RESERVED:
             continue  # it has an attempt left, so that it is rescued
         for key in (None, "free", "held"):
+            if state == JobState.WAITING and key != "held":
+                with undone():  # parked: with its key, if it has one
+                    name = "shop.jobs.SendReceipt"
+                    yield make(state, execution_key=key, queue_key="q", parked_for=name)
             if (state == JobState.WAITING and key is None) or (key == "held" and state in KEYED):
                 continue
             with undone():
@@ -272,12 +302,20 @@ class WalkTests(Contract):
             for record in records
             if record.queue_key
         }
-        holders = [record for record in records if record.state in KEYED and record.execution_key]
+        holders = [
+            record
+            for record in records
+            if (record.state in KEYED or record.parked_for) and record.execution_key
+        ]
         assert [key_digest("", record.execution_key) for record in holders] == [
             record.held_execution_key for record in holders
         ]
         held = {record.execution_key for record in holders}
         assert len(held) == len(holders)
-        waiting = {record.execution_key for record in records if record.state == JobState.WAITING}
+        waiting = {
+            record.execution_key
+            for record in records
+            if record.state == JobState.WAITING and not record.parked_for
+        }
         assert waiting <= held, "Somebody waits for a key that nobody holds."
         assert not set(live()) & set(SucceededJob.objects.values_list("pk", flat=True))

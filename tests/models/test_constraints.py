@@ -52,9 +52,11 @@ ILLEGAL = {
     ],
     "jobflow_job_execution_key_held": [
         *each(set(JobState) - states.KEYED, execution_key="k", held_execution_key=DIGEST),
+        *each({JobState.WAITING}, parked_for="j", execution_key="k", held_execution_key=None),
         *each(states.KEYED, execution_key="k", held_execution_key=None),
         *each(states.KEYED, execution_key=None, held_execution_key=DIGEST),
     ],
+    "jobflow_job_parked_waits": each(set(JobState) - {JobState.WAITING}, parked_for="j"),
 }
 
 

@@ -34,6 +34,7 @@ class ExactCharFieldTests:
             "reserved_by",
             "held_queue_key",
             "held_execution_key",
+            "parked_for",
         } == exact
 
 

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobflow import control
-from django_jobflow.models import JobRecord, Limit, SucceededJob, Worker
+from django_jobflow import Job, control
+from django_jobflow.declare import registry
+from django_jobflow.models import JobRecord, Limit, Pause, SucceededJob, Worker
 from django_jobflow.worker.coordinator import Coordinator
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.turns import Turns
@@ -112,6 +113,111 @@ class LimitTests:
         # By the clock of the database; at full speed they would start together.
         assert (starts[-1] - starts[0]).total_seconds() > 0.1
         assert 1 == Limit.objects.count()
+
+
+class GateTests:
+    @pytest.fixture
+    def own_jobs(self):
+        with registry.isolated():
+            yield
+
+    def parked(self):
+        return JobRecord.objects.filter(parked_for__isnull=False).count()
+
+    def test_drain_leaves_a_paused_job_and_does_all_else(self, drain, tmp_path):
+        jobs.note.using(queue="default", priority=5).enqueue_many(
+            {"path": str(tmp_path / "notes"), "text": str(number)} for number in range(30)
+        )
+        jobs.add.enqueue_many({"a": number} for number in range(5))
+        control.pause(job=jobs.note.definition().name)
+
+        assert 5 == drain(threads=2)
+        assert 30 == self.parked()
+
+        control.resume(job=jobs.note.definition().name)
+        assert 30 == drain(threads=2)
+
+    def test_limit_of_a_job_is_kept(self, drain):
+        control.set_limit(job=jobs.add.definition().name, concurrency=1)
+        jobs.add.enqueue_many({"a": number} for number in range(8))
+
+        assert 8 == drain(threads=4)
+
+        runs = list(SucceededJob.objects.order_by("started_at"))
+        assert all(a.succeeded_at <= b.started_at for a, b in pairwise(runs))
+
+    def test_limits_of_a_job_and_of_its_queue_are_both_kept(self, drain, settings):
+        settings.JOBFLOW = {"QUEUES": {"default": {"limit": 1}}}
+        control.set_limit(job=jobs.add.definition().name, concurrency=3)
+        jobs.add.enqueue_many({"a": number} for number in range(6))
+
+        assert 6 == drain(threads=4)
+
+        runs = list(SucceededJob.objects.order_by("started_at"))
+        assert all(a.succeeded_at <= b.started_at for a, b in pairwise(runs))
+
+    def test_rate_of_a_job_is_declared_on_it(self, drain, own_jobs):
+        class Mail(Job):
+            rate = "20/s"
+            burst = 1
+
+            def perform(self, number):
+                pass
+
+        Mail.enqueue_many({"number": number} for number in range(5))
+
+        assert 5 == drain()
+
+        starts = sorted(SucceededJob.objects.values_list("started_at", flat=True))
+        # By the clock of the database; at full speed they would start together.
+        assert (starts[-1] - starts[0]).total_seconds() > 0.1
+        assert ["job"] == [limit.kind for limit in Limit.objects.all()]
+
+    def test_limit_of_an_operator_wins_over_the_rate(self, drain, own_jobs):
+        class Mail(Job):
+            rate = "1/d"
+
+            def perform(self, number):
+                pass
+
+        control.set_limit(job=Mail.definition().name, concurrency=4)
+        Mail.enqueue_many({"number": number} for number in range(5))
+
+        assert 5 == drain()
+
+    def test_rate_of_a_key_is_kept_by_whoever_works(self, drain):
+        jobs.add.using(execution_key="shop").enqueue_many({"a": number} for number in range(6))
+        control.set_limit(key="shop", rate="20/s", burst=1)
+
+        assert 6 == drain()
+
+        starts = sorted(SucceededJob.objects.values_list("started_at", flat=True))
+        assert (starts[-1] - starts[0]).total_seconds() > 0.1
+
+    def test_parked_jobs_are_let_go_when_the_limit_has_gone(self, drain):
+        control.pause(job=jobs.add.definition().name)
+        jobs.add.enqueue_many({"a": number} for number in range(5))
+        assert (0, 5) == (drain(), self.parked())
+        Pause.objects.all().delete()  # past the verbs, as a restored backup would
+
+        assert (5, 0) == (drain(), self.parked())
+
+    def test_retries_are_limited_like_first_attempts(self, drain, own_jobs):
+        class Flaky(Job):
+            max_attempts = 3
+            base_delay = 0.001
+
+            def perform(self):
+                if self.context.attempt < 3:
+                    raise ConnectionError
+
+        control.set_limit(job=Flaky.definition().name, concurrency=1)
+        for _ in range(4):
+            Flaky.enqueue()
+
+        drain(threads=4)
+
+        assert [3] * 4 == [each.attempt for each in SucceededJob.objects.all()]
 
 
 class PlainTests:

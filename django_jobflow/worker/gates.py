@@ -1,0 +1,140 @@
+"""Which jobs are paused or limited by their names, and when to ask for their records."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from django_jobflow.attempts import Exchange, Gate, Reservation
+from django_jobflow.declare import registry
+from django_jobflow.engines.controlling import Controls
+from django_jobflow.quotas import Quota
+from django_jobflow.worker.shutters import Shutters
+
+DEAF = 0.05  # seconds after news in which more of them are no reason to look at the parked
+
+
+class Gates:
+    """What one process knows of the jobs that are held back."""
+
+    def __init__(self) -> None:
+        self.quotas: dict[str, Quota | None] = {}
+        self.freed: Counter[str] = Counter()
+        self._open_names: tuple[frozenset[str], frozenset[str]] | None = None
+        self._gate_of: dict[str, str] = {}
+        self._shutters = Shutters()
+        self._maybe_parked: set[str] = set()
+        self._queues: dict[str, set[str]] = {}
+        self._heard_at = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.quotas)
+
+    def learn(self, controls: Controls) -> set[str]:
+        """Take in what is declared and what operators say.
+
+        Returns:
+            The jobs that are not held back any more.
+        """
+        former, quotas = self.quotas, _quotas(controls)
+        if quotas != former:
+            self._shutters.clear()
+            self._gate_of = {name: gate for gate in quotas for name in names_of(gate)}
+            self._open_names = None
+        self.quotas = quotas
+        self._maybe_parked = set(quotas)
+        return former.keys() - quotas.keys()
+
+    def names(self) -> frozenset[str]:
+        """Return the names of the jobs that may start as they come; mostly the same object."""
+        known = registry.names()
+        if not self.quotas:
+            return known
+        if self._open_names is None or self._open_names[0] is not known:
+            self._open_names = known, frozenset(known - self._gate_of.keys())
+        return self._open_names[1]
+
+    def asked(self) -> tuple[Gate, ...]:
+        """Return the gates of one look."""
+        now = time.monotonic()
+        return tuple(
+            Gate(
+                name,
+                names_of(name),
+                quota,
+                asks=quota is not None and not self._shutters.is_shut(name, now),
+                has_parked=name in self._maybe_parked,
+            )
+            for name, quota in self.quotas.items()
+        )
+
+    def took(self, gates: Iterable[Gate], exchange: Exchange) -> bool:
+        """Take in what was found; say whether some could not be asked for all."""
+        self._shutters.shut(exchange.full_gates, exchange.gates_without_token)
+        self._maybe_parked |= exchange.parked.keys()
+        self._maybe_parked -= exchange.empty_gates
+        answered = exchange.full_gates.keys() | exchange.gates_without_token.keys()
+        asked = {gate.name for gate in gates if gate.asks}
+        return not (asked & self._maybe_parked) <= answered
+
+    def opens_in(self) -> float | None:
+        """Return after how many seconds one has a token again; None means never."""
+        return self._shutters.opens_in()
+
+    def note_end(self, reservation: Reservation) -> None:
+        """Take in that a record has ended here, so that its place is free."""
+        gate = self._gate_of.get(reservation.name)
+        quota = self.quotas.get(gate) if gate else None
+        if gate and quota and quota.concurrency:
+            self.freed[gate] += 1
+            self._queues.setdefault(gate, set()).add(reservation.queue)
+            self._shutters.open(gate)
+
+    def left_over(self, exchange: Exchange) -> set[str]:
+        """Return the queues of jobs with places that this process has freed and not taken."""
+        taken = Counter(self._gate_of.get(each.name) for each in exchange.started)
+        freed = [gate for gate, count in self.freed.items() if taken[gate] < count]
+        queues = {queue for gate in freed for queue in self._queues[gate]}
+        self.freed.clear()
+        self._queues.clear()
+        return queues
+
+    def hear(self) -> None:
+        """Take in that there may be work that another has parked, or a place."""
+        now = time.monotonic()
+        if self.quotas and now - self._heard_at >= DEAF:
+            self._heard_at = now
+            self._maybe_parked = set(self.quotas)
+            self._shutters.open_full()
+
+    def forgotten(self, parked: Iterable[str]) -> set[str]:
+        """Return those of *parked* that nothing holds back, as far as this process can know."""
+        return {name for name in parked if name not in self.quotas and registry.find(name)}
+
+
+def names_of(gate: str) -> tuple[str, ...]:
+    """Return what the records of a job are called."""
+    job = registry.find(gate)
+    return (gate,) if job is None else (gate, *job.definition().aliases)
+
+
+def _quotas(controls: Controls) -> dict[str, Quota | None]:
+    """Return what may run of each job that is paused (None) or limited."""
+    quotas: dict[str, Quota | None] = {
+        job.definition().name: job.definition().quota for job in registry.all_jobs()
+    }
+    quotas |= _by_job(controls.limits_of("job"))
+    quotas = {name: quota for name, quota in quotas.items() if quota and not quota.is_open}
+    paused = [value for kind, value in controls.paused if kind == "job"]
+    return dict(sorted((quotas | dict.fromkeys(map(_name_of, paused))).items()))
+
+
+def _by_job(limits: Mapping[str, Quota]) -> dict[str, Quota]:
+    return {_name_of(value): quota for value, quota in limits.items()}
+
+
+def _name_of(value: str) -> str:
+    """Return the name of the job that is, or was, called *value*."""
+    job = registry.find(value)
+    return value if job is None else job.definition().name

@@ -24,6 +24,7 @@ from django_jobflow.declare.options import Definition
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.repeating import again
 from django_jobflow.exceptions import DuplicateJob, InvalidJob
+from django_jobflow.logs import KEEP_LOGS
 from django_jobflow.models import JobRecord
 from django_jobflow.notices import NOTIFY
 from django_jobflow.states import REPLACEABLE, JobState
@@ -332,7 +333,11 @@ def _terms(definition: Definition, options: Mapping[str, Any], keeping: Keeping)
 def _meta(definition: Definition, options: Mapping[str, Any]) -> dict[str, Any]:
     meta: dict[str, Any] = options.get("meta", {})
     notify = options.get("notify", definition.notify)
-    return meta if notify is None else meta | {NOTIFY: notify}
+    if notify is not None:
+        meta = meta | {NOTIFY: notify}
+    if "keep_logs" in options:
+        meta = meta | {KEEP_LOGS: options["keep_logs"]}
+    return meta
 
 
 def _shared_key(job: type[Job]) -> dict[str, Any]:

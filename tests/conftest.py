@@ -35,6 +35,7 @@ PURE = {
     "test_outcomes.py",
     "test_public.py",
     "test_states.py",
+    "worker/test_logbook.py",
     "worker/test_parts.py",
     "worker/test_vitals.py",
 }

@@ -8,7 +8,15 @@ from factory.django import DjangoModelFactory
 
 from django_jobflow import states
 from django_jobflow.attempts import key_digest
-from django_jobflow.models import FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
+from django_jobflow.models import (
+    FailedJob,
+    JobLog,
+    JobRecord,
+    Limit,
+    Pause,
+    SucceededJob,
+    Worker,
+)
 from django_jobflow.states import JobState
 
 WORKER = "host-1:4711"
@@ -139,6 +147,25 @@ class SucceededJobFactory(DjangoModelFactory):
     started_at = factory.LazyAttribute(lambda row: row.now - timedelta(seconds=1))
     succeeded_at = factory.SelfAttribute("now")
     result = factory.LazyFunction(lambda: {"sent": True})
+
+
+class JobLogFactory(DjangoModelFactory):
+    """What an attempt of the job ``job`` has logged."""
+
+    class Meta:
+        model = JobLog
+
+    class Params:
+        job = None
+        now = factory.LazyFunction(timezone.now)
+
+    job_id = factory.SelfAttribute("job.pk")
+    attempt = 1
+    reserved_count = factory.SelfAttribute("attempt")
+    worker = WORKER
+    entries = factory.LazyAttribute(
+        lambda row: [[row.now.timestamp(), "INFO", "shop.mail", f"Said by {row.attempt}."]]
+    )
 
 
 class WorkerFactory(DjangoModelFactory):

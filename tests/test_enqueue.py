@@ -299,6 +299,7 @@ DELAY = "seconds or a timedelta, from 0 to 100 years"
 TIME = "seconds or a timedelta, above 0 to 365 days, or None"
 SPAN = "seconds or a timedelta, above 0 to 100 years"
 KEY = "text of 1 to 255 characters, or None"
+KEEP_LOGS = "False or True or 'DEBUG' or 'INFO' or 'WARNING' or 'ERROR' or 'CRITICAL'"
 ALIASES = "one of the aliases in DATABASES ['default', 'other']"
 LONG_KEY = "at most 255 characters without NUL or lone surrogates"
 TEXT = "at most 100 characters without NUL or lone surrogates"
@@ -337,6 +338,7 @@ BAD = [
     ("batch", 7, "a batch from Batch.objects.open()"),
     ("batch", Batch(), "a batch from Batch.objects.open()"),
     ("notify", 7, "text of 1 to 1000 characters, or None"),
+    ("keep_logs", "info", KEEP_LOGS),
     ("database", "nowhere", ALIASES),
     ("database", ["default"], ALIASES),
 ]
@@ -389,7 +391,7 @@ class RefusedOptionTests:
             f"{__name__}.SendReceipt: 'runat' is not an option. Did you mean 'run_at'? "
             "The options are delay, run_at, queue, priority, max_attempts, timeout, queue_key, "
             "execution_key, unique_for, debounce, debounce_max, partition, tags, meta, notify, "
-            "expires_at, expires_in, batch, database."
+            "keep_logs, expires_at, expires_in, batch, database."
         ) == str(caught.value)
 
     def test_meta_that_cannot_be_stored_is_refused(self):

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "django_jobflow"
 
 LAYERS = {
     0: "exceptions states outcomes backoff conf signals moments events attempts calls quotas",
-    1: "declare arguments entries endings hooks middleware notices service",
+    1: "declare arguments entries endings hooks middleware notices service logs",
     2: "models engines",
     3: "enqueue execute settle operate control observe health",
     4: "worker maintain",

@@ -13,12 +13,15 @@ from django.utils.translation import gettext as _
 from django_jobflow.admin import cells, timeline
 from django_jobflow.arguments import HIDDEN
 from django_jobflow.declare.secrecy import secrecy_of
+from django_jobflow.engines import engine_for
+from django_jobflow.logs import LogLine
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.observe.readable import pretty, pretty_members
 
 OPTIONAL = ("partition", "queue_key", "execution_key")
+LOGS_SHOWN = 5  # attempts, the latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ class Attempt:
     def short_kind(self) -> str:
         """The name of the exception's class."""
         return cells.short_kind(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLog:
+    """What an attempt has logged."""
+
+    number: int
+    worker: str
+    lines: list[LogLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,16 @@ def attempts(job: JobFacts) -> list[Attempt]:
 def earlier(job: JobFacts) -> int:
     """Return how many failed attempts of *job* there are beside those that are shown."""
     return max(len(cells.listed(job.errors)) - cells.ENTRIES_SHOWN, 0)
+
+
+def logs(job: JobFacts) -> list[AttemptLog]:
+    """Return what the latest attempts of *job* have logged, the last one first.
+
+    Database:
+        One statement.
+    """
+    kept = engine_for(job._state.db).logs_of(job.pk)
+    return [AttemptLog(log.attempt, log.worker, log.lines) for log in kept[: -LOGS_SHOWN - 1 : -1]]
 
 
 def codes(job: JobFacts) -> list[Code]:

@@ -80,6 +80,7 @@ class JobAdmin(ReadOnlyAdmin):
             "codes": facts.codes(row),
             "attempts": facts.attempts(row),
             "earlier": facts.earlier(row),
+            "logs": facts.logs(row),
             "delete_url": self.delete_url(request, row),
             "list_url": self.list_url(),
             "batch_id": row.batch_id,

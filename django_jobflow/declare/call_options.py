@@ -135,6 +135,7 @@ READERS: dict[str, Callable[[str, str, Any], Any]] = {
     "tags": _tags,
     "meta": _meta,
     "notify": _declared,
+    "keep_logs": _declared,
     "expires_at": _moment,
     "expires_in": _span,
     "batch": _batch,

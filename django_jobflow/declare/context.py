@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class Reporter(Protocol):
     """Where a context passes on what the body says; the worker has one."""
 
     def progress(self, job_id: int, percent: int, message: str) -> None: ...
+    def log(self, job_id: int, level: int, message: str) -> None: ...
     def heartbeat(self, job_id: int) -> None: ...
     def is_cancelled(self, job_id: int) -> bool: ...
 
@@ -60,6 +62,22 @@ class JobContext:
         if self.reporter is not None:
             text = storable(str(message)[:PROGRESS_LENGTH])
             self.reporter.progress(self.job_id, int(percent), text)
+
+    def log(self, message: str, level: int = logging.INFO) -> None:
+        """Have a line kept with this attempt, if the job says ``keep_logs``; else do nothing.
+
+        It is kept whatever the project's ``LOGGING`` says, and goes to no handler of it.
+
+        Args:
+            level: One of ``logging``, such as ``logging.WARNING``.
+        """
+        if isinstance(level, bool) or not isinstance(level, int):
+            raise JobflowError(
+                f"{self.name}: expected level to be a level of logging, such as "
+                f"logging.WARNING, got {level!r}."
+            )
+        if self.reporter is not None:
+            self.reporter.log(self.job_id, level, str(message))
 
     def heartbeat(self) -> None:
         """Renew the lease now; the worker also does it by itself, each HEARTBEAT."""

@@ -199,9 +199,9 @@ class Job(Hooked):
         Args:
             options: ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime), and
                 ``queue``, ``priority``, ``max_attempts``, ``timeout``, ``queue_key``,
-                ``execution_key``, ``partition``, ``tags``, ``meta``, ``notify``, ``expires_at``
-                or ``expires_in`` (seconds or timedelta from when it is due), ``batch``,
-                ``database``.
+                ``execution_key``, ``partition``, ``tags``, ``meta``, ``notify``, ``keep_logs``,
+                ``expires_at`` or ``expires_in`` (seconds or timedelta from when it is due),
+                ``batch``, ``database``.
 
         Raises:
             InvalidJob: An option is unknown or has a wrong value.

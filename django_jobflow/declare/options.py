@@ -12,6 +12,7 @@ from typing import Any, Literal
 from django_jobflow.backoff import Backoff, Exponential
 from django_jobflow.conf import nearest
 from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay
+from django_jobflow.logs import LEVELS
 from django_jobflow.notices import PAYLOAD_LENGTH
 from django_jobflow.outcomes import storable
 from django_jobflow.quotas import MOST, MOST_PLACES, RATE, Quota, read_rate
@@ -53,6 +54,8 @@ class Definition:
         retain_succeeded: How long a success is kept. None means for ever, 0 not at all.
         notify: What is said on PostgreSQL channels when a record succeeds, fails or is to be
             retried. None says nothing.
+        keep_logs: Whether what the body logs is kept with the attempt; a level keeps what is of
+            that level or above.
         sensitive: Names of the parameters whose values are shown as dots, beside those whose
             name says it; "return" is the result. True means all, False none.
         concurrency: How many records may run at a time over all workers, of each execution key,
@@ -82,6 +85,7 @@ class Definition:
     unique_for: timedelta | None = None
     debounce: timedelta | None = None
     debounce_max: timedelta | None = None
+    keep_logs: bool | str = False
     sensitive: bool | frozenset[str] = frozenset()
     concurrency: int | None = None
     rate: tuple[int, timedelta] | None = None
@@ -223,6 +227,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "debounce_max": _duration(zero=False, none=True),
     "retain_succeeded": _duration(zero=True, none=True),
     "notify": _notify,
+    "keep_logs": _one_of(False, True, *LEVELS),
     "sensitive": _sensitive,
     "concurrency": _whole(1, MOST_PLACES, none=True),
     "rate": _rate,
@@ -252,6 +257,7 @@ _BUILT_IN: dict[str, Any] = {
     "unique_for": None,
     "debounce": None,
     "debounce_max": None,
+    "keep_logs": False,
     "sensitive": frozenset(),
     "concurrency": None,
     "rate": None,

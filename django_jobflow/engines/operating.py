@@ -13,13 +13,14 @@ from django_jobflow.attempts import key_digest
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, FREED, before
 from django_jobflow.engines.holding import Holding
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.engines.logs import KeepingLogs
+from django_jobflow.models import JobFacts, JobRecord, SucceededJob
 from django_jobflow.states import JobState
 
 PRUNE_BATCH = 1000  # rows that one statement of a prune deletes
 
 
-class Operating(Batching, Holding):
+class Operating(Batching, Holding, KeepingLogs):
     """The verbs of the room *operate*."""
 
     def retry(
@@ -145,7 +146,7 @@ class Operating(Batching, Holding):
         """Delete *rows* but for those that a worker runs; return how many.
 
         Database:
-            One SELECT that locks the rows, and one DELETE by key.
+            One SELECT that locks the rows, one DELETE by key, and one of what they have logged.
         """
         with self.transaction():
             idle = rows.exclude(state=JobState.IN_PROGRESS).order_by("pk")
@@ -164,11 +165,15 @@ class Operating(Batching, Holding):
             self.note_deleted([pk for _, _, pk, *_ in found if pk is not None])
             keyed = [(pk, key_digest(part, key)) for pk, _, _, key, part, _ in found if key]
             self.free_holds([digest for _, digest in keyed], [pk for pk, _ in keyed])
+            self.delete_logs([pk for pk, *_ in found])
         return int(deleted or 0)
 
     def delete_succeeded(self, ids: Sequence[int]) -> int:
         """Delete the successes of these *ids*; return how many there were."""
-        return int(self.succeeded.filter(pk__in=ids)._raw_delete(self.alias) or 0)
+        with self.transaction():
+            deleted = self.succeeded.filter(pk__in=ids)._raw_delete(self.alias)
+            self.delete_logs(ids)
+        return int(deleted or 0)
 
     def old_ended(self, older_than: datetime) -> models.QuerySet[JobRecord]:
         """Return FAILED and CANCELLED rows that ended at *older_than* or before.
@@ -189,11 +194,23 @@ class Operating(Batching, Holding):
         return rows.exclude(name__in=but) if but else rows
 
     def prune(self, rows: models.QuerySet[Any]) -> int:
-        """Delete *rows* that are old, some at a time; return how many."""
+        """Delete *rows* that are old, some at a time; return how many.
+
+        Database:
+            For each 1,000 a SELECT and a DELETE, and for those of jobs one DELETE of what they
+            have logged.
+        """
         total = 0
         while ids := list(rows.values_list("pk", flat=True)[:PRUNE_BATCH]):
-            deleted = rows.filter(pk__in=ids)._raw_delete(self.alias)
-            total += int(deleted or 0)
+            total += self._prune_batch(rows, ids)
             if len(ids) < PRUNE_BATCH:
                 break
         return total
+
+    def _prune_batch(self, rows: models.QuerySet[Any], ids: Sequence[int]) -> int:
+        with self.transaction():
+            deleted = rows.filter(pk__in=ids)._raw_delete(self.alias)
+            # One that somebody has retried meanwhile keeps its lines; a sweep finds the others'.
+            if issubclass(rows.model, JobFacts) and deleted == len(ids):
+                self.delete_logs(ids)
+        return int(deleted or 0)

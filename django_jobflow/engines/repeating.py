@@ -41,7 +41,11 @@ VERBS = (
     "retry",
     "cancel",
     "delete",
+    "delete_succeeded",
     "prune",
+    "write_logs",
+    "delete_logs",
+    "prune_stray_logs",
 )
 """The verbs that write; each is one short transaction that can be made again."""
 

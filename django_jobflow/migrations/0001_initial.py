@@ -903,5 +903,36 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["until"], name="jobflow_key_hold_until")],
             },
         ),
+        migrations.CreateModel(
+            name="JobLog",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("job_id", models.BigIntegerField(verbose_name="job")),
+                ("reserved_count", models.PositiveIntegerField(verbose_name="reservation")),
+                ("attempt", models.PositiveIntegerField(verbose_name="attempt")),
+                (
+                    "worker",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=200, verbose_name="worker"
+                    ),
+                ),
+                ("entries", models.JSONField(default=list, verbose_name="lines")),
+                (
+                    "left_out",
+                    models.PositiveIntegerField(
+                        default=0, verbose_name="earlier lines that were left out"
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "jobflow_log",
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("job_id", "reserved_count"), name="jobflow_log_attempt"
+                    )
+                ],
+            },
+        ),
         migrations.RunPython(set_storage, migrations.RunPython.noop, elidable=False),
     ]

@@ -3,6 +3,7 @@
 from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.holds import KeyHold
+from django_jobflow.models.logs import JobLog
 from django_jobflow.models.records import FailedJob, JobFacts, JobRecord, SucceededJob, Worker
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "BatchProgress",
     "FailedJob",
     "JobFacts",
+    "JobLog",
     "JobRecord",
     "KeyHold",
     "Limit",

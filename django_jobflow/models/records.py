@@ -19,6 +19,7 @@ from django_jobflow.states import JobState
 
 if TYPE_CHECKING:
     from django_jobflow.engines import Engine
+    from django_jobflow.logs import LogLine
     from django_jobflow.observe import Reason
 
 
@@ -79,6 +80,22 @@ class JobFacts(models.Model):
         return (
             f"{self.errors[-1]['exception']}: {self.errors[-1]['message']}" if self.errors else ""
         )
+
+    def logs(self) -> list[LogLine]:
+        """Return the lines that are kept of its attempts, oldest first.
+
+        Of an attempt that runs, those that were written: about one second ago, or more.
+
+        Database:
+            One SELECT.
+        """
+        return [line for log in self._engine.logs_of(self.pk) for line in log.lines]
+
+    @property
+    def _engine(self) -> Engine:
+        from django_jobflow.engines import engine_for
+
+        return engine_for(self._state.db)
 
 
 class JobRecord(JobFacts):
@@ -393,12 +410,6 @@ class JobRecord(JobFacts):
         from django_jobflow.observe import why
 
         return why(self, now)
-
-    @property
-    def _engine(self) -> Engine:
-        from django_jobflow.engines import engine_for
-
-        return engine_for(self._state.db)
 
     def _same(self) -> JobQuerySet:
         return type(self)._base_manager.using(self._state.db).filter(pk=self.pk)  # type: ignore[return-value]

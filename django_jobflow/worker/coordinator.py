@@ -233,6 +233,7 @@ class Coordinator:
             return False
         if looks:
             self.agenda.begin_look()
+        self.ledger.write_logs()
         endings = self.ledger.endings()
         demands = self.fetch.demands(wanted, self.running.by_queue) if looks else []
         exchange = self._exchange(endings, demands, wanted)

@@ -15,15 +15,17 @@ from django_jobflow.worker.clockwork import Timer
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.running import Running
+from django_jobflow.worker.scribe import write_down
 from django_jobflow.worker.vitals import Unwatched, Vitals
 
 logger = logging.getLogger("django_jobflow.worker")
 
 PRUNE_INTERVAL = timedelta(minutes=1)
+LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
 
 
 class Duties:
-    """Heartbeats, cancel requests, progress, rescue and pruning.
+    """Heartbeats, cancel requests, progress, logs, rescue and pruning.
 
     Args:
         engine: The database.
@@ -58,6 +60,8 @@ class Duties:
         self.requests = Timer(settings.POLL_INTERVAL)
         self.sweep = Timer(settings.SWEEP_INTERVAL, jitter=0.2)
         self.prune = Timer(PRUNE_INTERVAL, jitter=0.2)
+        self.logs = Timer(LOG_INTERVAL)
+        self._last_log = 0
         self._beat_at = time.monotonic()
         self._unserved: set[str] = set()
         self._renewed_at = time.monotonic()
@@ -73,17 +77,22 @@ class Duties:
         if self.running.executions and self.requests.is_due():
             self._look_for_cancel_requests()
         self._write_progress()
+        if self.running.reports.keeps_logs and self.logs.is_due():
+            write_down(self.engine, self.running.executions.values())
         if self.sweep.is_due():
             self._sweep(glance)
         if self.prune.is_due():
             maintain.prune(self.engine)
             self.engine.prune_workers(self.lease * 10)
+            self._last_log = self.engine.prune_stray_logs(self._last_log)
 
     def next_at(self) -> float:
         """Return when the next duty is due, by ``time.monotonic``."""
         timers = [self.heartbeat, self.sweep, self.prune]
         if self.running.executions:
             timers.append(self.requests)
+            if self.running.reports.keeps_logs:
+                timers.append(self.logs)
         return min(timer.due_at for timer in timers)
 
     def beats_within(self, duration: timedelta) -> bool:

@@ -14,6 +14,7 @@ from django_jobflow.attempts import Reservation
 from django_jobflow.declare.context import JobContext
 from django_jobflow.declare.job import Job
 from django_jobflow.outcomes import Outcome
+from django_jobflow.worker.logbook import Logbook
 
 GROUPED = "grouped"
 
@@ -38,6 +39,7 @@ class Execution:
         abandoned: Whether it was settled although its body still runs.
         task: The asyncio task of an async body, once it runs.
         instance: What performs, once it does.
+        logbook: What it has logged, if its job asks for that.
     """
 
     reservation: Reservation
@@ -54,6 +56,7 @@ class Execution:
     abandoned: bool = False
     task: asyncio.Task[Any] | None = None
     instance: Job | None = None
+    logbook: Logbook | None = None
 
     @property
     def id(self) -> int:
@@ -112,3 +115,5 @@ class Execution:
         """Note how the body ended."""
         self.ended = time.monotonic()
         self.outcome = outcome
+        if self.logbook is not None:
+            self.logbook.close()

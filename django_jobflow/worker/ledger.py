@@ -11,6 +11,7 @@ from django_jobflow.endings import decide, refusal
 from django_jobflow.engines import Engine
 from django_jobflow.worker.attention import Attention
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.scribe import write_down
 from django_jobflow.worker.trouble import REFUSED
 
 
@@ -54,6 +55,10 @@ class Ledger:
     def add(self, ended: Iterable[Execution]) -> None:
         """Take in bodies that have ended."""
         self._executions += ended
+
+    def write_logs(self) -> None:
+        """Write what the bodies have logged, so that who sees an end sees its lines."""
+        write_down(self.engine, self._executions)
 
     def endings(self) -> list[Ending]:
         """Return the ends to write: not those that a job's own transaction has written."""

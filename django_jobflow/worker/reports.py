@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django_jobflow.logs import least_level
+from django_jobflow.worker import logbook
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.logbook import Logbook
 
 WRITE_INTERVAL = 0.5  # seconds between two writes of progress
 
@@ -17,6 +20,9 @@ class Reports:
 
     Args:
         wake: Called when something should be done soon.
+
+    Attributes:
+        keeps_logs: Whether there has been a body whose lines are kept.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -25,10 +31,25 @@ class Reports:
         self._progress: dict[Execution, tuple[int, str]] = {}
         self._written_at = 0.0
         self.beat_wanted = False
+        self.keeps_logs = False
 
     def of(self, execution: Execution) -> Report:
-        """Return the ``Reporter`` for the context of *execution*."""
+        """Return the ``Reporter`` for the context of *execution*, which begins here.
+
+        From now on its book takes what this thread or task logs, if the job asks for that.
+        """
+        logbook.use(self._opened_book(execution))
         return Report(self, execution)
+
+    def _opened_book(self, execution: Execution) -> Logbook | None:
+        level = least_level(execution.job.definition().keep_logs, execution.reservation.meta)
+        if level is None:
+            return None
+        self.keeps_logs = True
+        if execution.logbook is None:
+            execution.logbook = Logbook(level)
+        execution.logbook.open()  # anew, where a body that was undone with others is run again
+        return execution.logbook
 
     def progress(self, execution: Execution, percent: int, message: str) -> None:
         with self._lock:
@@ -60,6 +81,10 @@ class Report:
 
     def progress(self, job_id: int, percent: int, message: str) -> None:
         self.reports.progress(self.execution, percent, message)
+
+    def log(self, job_id: int, level: int, message: str) -> None:
+        if self.execution.logbook is not None:
+            self.execution.logbook.note(level, self.execution.reservation.name, message)
 
     def heartbeat(self, job_id: int) -> None:
         self.reports.heartbeat()

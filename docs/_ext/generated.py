@@ -26,7 +26,7 @@ from django_jobflow.declare.call_options import READERS as CALL_OPTIONS
 from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.management.commands.runjobs import Command
 from django_jobflow.management.subcommands import SUBCOMMANDS, Subcommand
-from django_jobflow.models import Batch, JobRecord, SucceededJob, Worker
+from django_jobflow.models import Batch, JobLog, JobRecord, SucceededJob, Worker
 
 BLOCK = re.compile(r"^```\{generated\} (\S+)\n```$", re.MULTILINE)
 CHANGES = Path(__file__).parent.parent / "changes"
@@ -155,6 +155,7 @@ CALL_MEANINGS = {
     "tags": "Short texts to find the record by.",
     "meta": "Plain JSON that goes with the record; the body sees it as `self.context.meta`.",
     "notify": "In place of the job's `notify`.",
+    "keep_logs": "In place of the job's `keep_logs`.",
     "expires_at": "The moment after which the job is pointless: not started by then, it fails.",
     "expires_in": "The same as a span from when it is due. Excludes `expires_at`.",
     "batch": "The [batch](../how-to/batches.md) that it becomes a member of.",
@@ -303,6 +304,15 @@ BATCH_MEANINGS = {
     "cancelled": "Members that had been cancelled.",
     "deleted": "Members that had been deleted.",
 }
+LOG_MEANINGS = {
+    "id": "Key.",
+    "job_id": "Key of the record, or of the success that it has become.",
+    "reserved_count": "Which of the record's reservations it is.",
+    "attempt": "Number of the attempt.",
+    "worker": "Name of the worker.",
+    "entries": "The newest lines, each as seconds since 1970, level, logger and message.",
+    "left_out": "How many lines there were before these.",
+}
 WORKER_MEANINGS = {
     "name": "Host, process and random letters.",
     "host": "Name of its machine.",
@@ -346,6 +356,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "changes": changes,
     "command-options": command_options,
     "job-options": job_options,
+    "log-fields": lambda: model_fields(JobLog, LOG_MEANINGS, "log-fields"),
     "record-fields": lambda: model_fields(JobRecord, FIELD_MEANINGS, "record-fields"),
     "settings": settings,
     "state-diagram": state_diagram,

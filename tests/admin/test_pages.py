@@ -10,6 +10,7 @@ from tests.admin.site import list_url, page_url, said, superuser, user_with
 from tests.factories import (
     WORKER,
     FailedJobFactory,
+    JobLogFactory,
     JobRecordFactory,
     SucceededJobFactory,
     WorkerFactory,
@@ -38,10 +39,10 @@ class PageTestCase(TestCase):
 
 
 class JobPageTests(PageTestCase):
-    def test_page_takes_three_statements(self):
+    def test_page_takes_four_statements(self):
         rows = [JobRecordFactory(), FailedJobFactory(), SucceededJobFactory()]
         for row in rows:
-            with self.subTest(model=type(row)), self.assertNumQueries(3):
+            with self.subTest(model=type(row)), self.assertNumQueries(4):
                 self.client.get(page_url(row))
 
     def test_every_state_has_a_page(self):
@@ -107,6 +108,20 @@ class JobPageTests(PageTestCase):
         codes = self.page(JobRecordFactory(kwargs={})).context["codes"]
 
         assert [("Arguments", "none")] == [(code.title, code.text) for code in codes]
+
+    def test_lines_stand_under_their_attempt_with_the_latest_first(self):
+        for row in (FailedJobFactory(), JobRecordFactory(), SucceededJobFactory()):
+            for attempt in range(1, 8):
+                JobLogFactory(job=row, attempt=attempt)
+            with self.subTest(model=type(row)):
+                response = self.page(row)
+
+                assert [7, 6, 5, 4, 3] == [log.number for log in response.context["logs"]]
+                self.assertContains(response, "shop.mail</span> Said by 7.", 1)
+                self.assertNotContains(response, "Said by 2.")
+
+    def test_job_that_has_logged_nothing_has_no_part_for_it(self):
+        self.assertNotContains(self.page(FailedJobFactory()), "jobflow-log")
 
     def test_attempts_come_with_the_latest_first_and_its_traceback_open(self):
         response = self.page(FailedJobFactory(max_attempts=3))

@@ -11,6 +11,7 @@ from django_jobflow.observe.readable import TEXT_SHOWN
 from tests.admin.site import list_url, page_url, superuser
 from tests.factories import (
     FailedJobFactory,
+    JobLogFactory,
     JobRecordFactory,
     SucceededJobFactory,
     WorkerFactory,
@@ -96,6 +97,17 @@ def test_large_value(client, model, column):
     text = json.dumps([["x" * 50] * 10] * 4000)
     for row in rows_of(model):
         assert len(shown(client, written(row, column, text))) < 10 * TEXT_SHOWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*STRANGE, '[[1e300, "INFO", "a", "b"]]', '[["x", "INFO", "a", "b"]]', "[[1, 2, 3, 4]]"],
+)
+def test_strange_lines(client, text):
+    row = FailedJobFactory()
+    written(JobLogFactory(job=row), "entries", text)
+
+    shown(client, row)
 
 
 def test_long_list_of_errors_is_shown_by_its_end(client):

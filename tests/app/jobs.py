@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
 import os
 import threading
@@ -108,6 +109,14 @@ def name_thread():
 def leave_transaction_open():
     connection.set_autocommit(False)
     Order.objects.create(number="left", email="a@example.com", total=1)
+
+
+@job(timeout=60, keep_logs=True, max_attempts=2)
+def log_and_wait(release):
+    """Log a line, then wait until a file appears."""
+    logging.getLogger("shop").warning("begun")
+    while not Path(release).exists():
+        time.sleep(0.01)
 
 
 @job(timeout=30)

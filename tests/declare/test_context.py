@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import threading
 from datetime import UTC, datetime
 
@@ -17,6 +18,9 @@ class Recorder:
 
     def progress(self, *values):
         self.told.append(("progress", *values))
+
+    def log(self, *values):
+        self.told.append(("log", *values))
 
     def heartbeat(self, *values):
         self.told.append(("heartbeat", *values))
@@ -43,6 +47,7 @@ class DetachedContextTests:
         context = JobContext()
 
         context.progress(50, "half")
+        context.log("half")
         context.heartbeat()
         context.raise_if_cancelled()
 
@@ -91,6 +96,22 @@ class ReportingTests:
         assert f"send: expected progress to be a number from 0 to 100, got {percent!r}." == str(
             caught.value
         )
+
+    def test_line_goes_to_the_worker_with_its_level(self):
+        reporter = Recorder()
+
+        JobContext(job_id=7, reporter=reporter).log("begun")
+        JobContext(job_id=7, reporter=reporter).log(8, logging.ERROR)
+
+        assert [("log", 7, 20, "begun"), ("log", 7, 40, "8")] == reporter.told
+
+    @pytest.mark.parametrize("level", ["INFO", None, True, 20.0])
+    def test_level_that_is_none_is_refused(self, level):
+        with pytest.raises(JobflowError) as caught:
+            JobContext(name="send").log("begun", level)
+
+        expected = "a level of logging, such as logging.WARNING"
+        assert f"send: expected level to be {expected}, got {level!r}." == str(caught.value)
 
     def test_heartbeat_goes_to_the_worker(self):
         reporter = Recorder()

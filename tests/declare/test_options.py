@@ -27,6 +27,7 @@ TIMEOUT = "seconds or a timedelta, above 0 to 365 days, or None"
 RETAIN = "seconds or a timedelta, from 0 to 365 days, or None"
 BACKOFF = "Exponential(...), Linear(...), Levels([...]), Immediate() or a callable of the attempt"
 NOTIFY = "text of 1 to 1000 characters, or None"
+KEEP_LOGS = "False or True or 'DEBUG' or 'INFO' or 'WARNING' or 'ERROR' or 'CRITICAL'"
 SENSITIVE = "a set of names of parameters, True for all or False for none"
 TRANSACTIONAL = "False or True or 'grouped'"
 DUPLICATE = "'return' or 'raise' or 'replace'"
@@ -81,6 +82,8 @@ GOOD = [
     ("retain_succeeded", timedelta(days=1), timedelta(days=1)),
     ("notify", "order 7", "order 7"),
     ("notify", None, None),
+    ("keep_logs", True, True),
+    ("keep_logs", "INFO", "INFO"),
     ("sensitive", True, True),
     ("sensitive", False, False),
     ("sensitive", {"order_id"}, frozenset({"order_id"})),
@@ -115,6 +118,7 @@ BAD = [
     *((option, 0, TIMEOUT) for option in ("unique_for", "debounce", "debounce_max")),
     *(("retain_succeeded", value, RETAIN) for value in [-1, "7 days"]),
     *(("notify", value, NOTIFY) for value in ["", 7, True, "x" * 1001, "a\x00b"]),
+    *(("keep_logs", value, KEEP_LOGS) for value in [1, 20, "info", "", None]),
     *(("sensitive", value, SENSITIVE) for value in ["order_id", None, 1, {"order_id": 1}, [1]]),
     ("sensitive", ["order id"], SENSITIVE),
     *(("concurrency", value, CONCURRENCY) for value in [0, -1, 1001, 2.0, "2", True]),

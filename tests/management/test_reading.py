@@ -13,6 +13,7 @@ from django_jobflow.models import Batch
 from django_jobflow.states import JobState
 from tests.factories import (
     FailedJobFactory,
+    JobLogFactory,
     JobRecordFactory,
     LimitFactory,
     PauseFactory,
@@ -307,6 +308,33 @@ class ShowTests:
         assert record.finished_at.isoformat() == found["finished_at"]
         assert record.errors == found["errors"]
         assert "builtins" not in found["last_error"]
+
+    def test_lines_are_shown_to_who_asks(self):
+        job = SucceededJobFactory()
+        JobLogFactory(job=job, attempt=1, left_out=2)
+        log = JobLogFactory(job=job, attempt=2)
+        log.entries.append([0.5, "ERROR", "shop", "two\nlines \x1b"])
+        log.save()
+
+        code, printed = ask("show", job.pk, "--logs")
+
+        assert 0 == code
+        assert "Logged by attempt 1, host-1:4711\n" in printed
+        assert "INFO django_jobflow: 2 earlier lines were left out.\n" in printed
+        assert "INFO shop.mail: Said by 1.\n" in printed
+        late = "  1970-01-01 00:00:00.500+00:00 ERROR shop: two\n  lines \\x1b\n"
+        assert printed.endswith(late)
+        assert "Said by" not in ask("show", job.pk)[1]
+
+    def test_lines_come_as_json_to_who_asks(self):
+        record = JobRecordFactory()
+        JobLogFactory(job=record, entries=[[0.5, "INFO", "shop", "begun"]])
+
+        found = ask_json("show", record.pk, "--logs")
+
+        expected = {"attempt": 1, "at": "1970-01-01T00:00:00.500000+00:00", "level": "INFO"}
+        assert [expected | {"logger": "shop", "message": "begun"}] == found["logs"]
+        assert "logs" not in ask_json("show", record.pk)
 
     def test_row_that_a_hand_wrote_is_shown_too(self):
         record = JobRecordFactory(errors=["x", {"number": 1}], tags={"a": 1}, args="x", kwargs=3)

@@ -69,6 +69,41 @@ def running(start_two, until, tmp_path):
     return Running
 
 
+class LogTests:
+    """What is left of the lines of a body when its worker ends beneath it."""
+
+    @pytest.fixture
+    def logging_job(self, start_worker, until, tmp_path):
+        def start(processes, **settings):
+            record = jobs.log_and_wait.enqueue(str(tmp_path / "release"))
+            worker = start_worker(f"--processes={processes}", **settings)
+            until(record.logs)
+            return record, worker
+
+        return start
+
+    def lines(self, record):
+        return [(line.attempt, line.logger, line.message) for line in record.logs()]
+
+    def test_lines_that_were_written_survive_a_killed_worker(self, logging_job):
+        record, worker = logging_job(processes=0)
+
+        worker.send(signal.SIGKILL)
+        worker.wait()
+
+        assert [(1, "shop", "begun")] == self.lines(record)
+        assert (JobState.IN_PROGRESS, 1) == state_of(record)
+
+    @pytest.mark.parametrize("processes", [0, 1])
+    def test_lines_of_a_body_that_is_given_back_are_kept(self, logging_job, processes):
+        record, worker = logging_job(processes, SHUTDOWN_TIMEOUT=0)
+
+        assert 0 == worker.stop()
+
+        assert (JobState.AVAILABLE, 0) == state_of(record)
+        assert [(1, "shop", "begun")] == self.lines(record)
+
+
 class WorkingTests:
     def test_drain_runs_each_job_once_and_ends_when_all_processes_have(
         self, start_worker, tmp_path

@@ -1,7 +1,8 @@
 """A worker whose connection is cut at each of its statements in turn.
 
 Whatever it was at (to reserve, to start, to renew its lease, to write an end, to say good-bye)
-and whether the database has done it or not, each job has one end at its first attempt.
+and whether the database has done it or not, each job has one end at its first attempt, and what it
+has logged is there.
 """
 
 import time
@@ -35,6 +36,7 @@ KINDS = {
     "postgresql": {
         "reserve and start": "taken AS",
         "end": "gone AS",
+        "lines": 'INTO "jobflow_log"',
         "heartbeat of the job": '"expires" = ',
         "heartbeat of the worker": '"heartbeat_at" = ',
         "good-bye": 'DELETE FROM "jobflow_worker"',
@@ -43,6 +45,7 @@ KINDS = {
         "reserve": "SKIP LOCKED",
         "start": "'IN_PROGRESS'",
         "end": "INTO `jobflow_succeeded`",
+        "lines": "INTO `jobflow_log`",
         "heartbeat of the job": "`expires` = ",
         "heartbeat of the worker": "`heartbeat_at` = ",
         "good-bye": "DELETE FROM `jobflow_worker`",
@@ -125,10 +128,12 @@ def declared():
 
         class Renewed(Job):
             name = "cuts.Renewed"
+            keep_logs = True
             begun: list[int] = []
 
             def perform(self, number):
                 self.begun.append(number)
+                self.context.log("begun")
                 mine = JobRecord.objects.filter(pk=current_context().job_id)
                 first = mine.values_list("expires", flat=True).get()
                 while mine.filter(expires=first).exists():
@@ -149,10 +154,11 @@ class CutTests:
             job.enqueue(1)
             with cutter.at_work():
                 drain(threads=1)
-            ends = [*SucceededJob.objects.values_list("attempt", flat=True)]
+            kept = SucceededJob.objects.all()
+            ends = [(job.attempt, [line.message for line in job.logs()]) for job in kept]
             left = JobRecord.objects.count(), Worker.objects.count()
-            SucceededJob.objects.all().delete()
-        assert ([1], (0, 0), [1]) == (ends, left, job.begun), cutter.cut
+            kept.delete()
+        assert ([(1, ["begun"])], (0, 0), [1]) == (ends, left, job.begun), cutter.cut
 
     @pytest.mark.parametrize("after", [False, True], ids=["undone", "done"])
     def test_each_statement_is_cut_and_the_job_has_one_end(self, drain, after):

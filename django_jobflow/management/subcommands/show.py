@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobflow import observe
+from django_jobflow.engines import engine_for
 from django_jobflow.management import presenting
 from django_jobflow.management.arguments import job_id
 from django_jobflow.management.output import Output
 from django_jobflow.management.subcommands.base import Asking
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import JobLog, JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.observe.readable import pretty, pretty_members
@@ -35,15 +37,24 @@ class Show(Asking):
     @classmethod
     def add_arguments(cls, parser: CommandParser) -> None:
         parser.add_argument("id", type=job_id, metavar="ID", help="The job's number.")
+        parser.add_argument(
+            "--logs",
+            action="store_true",
+            help="Show also what its attempts have logged, if it keeps that.",
+        )
         super().add_arguments(parser)
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
         job = found(alias, options["id"])
+        logs = engine_for(alias).logs_of(job.pk) if options["logs"] else []
         if options["json"]:
-            output.json(presenting.as_json(job, in_full=True))
+            told = presenting.as_json(job, in_full=True)
+            if options["logs"]:
+                told["logs"] = [asdict(line) for log in logs for line in log.lines]
+            output.json(told)
             return 0
         output.facts(_facts(job))
-        for title, text in _texts(job):
+        for title, text in (*_texts(job), *map(_log, logs)):
             output.text(title, text)
         return 0
 
@@ -82,6 +93,11 @@ def _moments(job: JobFacts) -> Iterator[tuple[str, Any]]:
 
 def _moment(at: Any) -> str | None:
     return None if at is None else f"{at.isoformat(' ', 'seconds')} ({spans.distance(at)})"
+
+
+def _log(log: JobLog) -> tuple[str, str]:
+    title = f"Logged by attempt {log.attempt}, {log.worker}"
+    return title, "\n".join(map(str, log.lines))
 
 
 def _texts(job: JobFacts) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from benchmarks.processes import WorkerEnded
 from benchmarks.servers import SHOWN, Servers, Unavailable, postgresql
 from benchmarks.sides import ENTRIES, Entry
 from benchmarks.stand import Stand, Stuck
-from benchmarks.suites import draining, enqueueing, filling, waiting
+from benchmarks.suites import besides, draining, enqueueing, filling, waiting
 
 SUITES: dict[str, Callable[[Stand], Iterator[Figure]]] = {
     "drain": draining.drain,
@@ -32,6 +32,7 @@ SUITES: dict[str, Callable[[Stand], Iterator[Figure]]] = {
     "due": waiting.due,
     "idle": waiting.idle,
     "flat": filling.flat,
+    "beside": besides.beside,
     "snapshot": filling.snapshot,
 }
 LONGEST = 300  # characters of what is said about a failure

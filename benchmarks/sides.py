@@ -41,7 +41,7 @@ def _peer(name: str, target: str, server: str, packages: str) -> Entry:
 
 
 ENTRIES = [
-    _ours("ours", "Ours", "drain keys real enqueue latency due idle flat snapshot"),
+    _ours("ours", "Ours", "drain keys real enqueue latency due idle flat beside snapshot"),
     _ours("ours-async", "OnLoop", "real", packages=("django", "psycopg", "asyncpg")),
     _ours("ours-defaults", "Defaults", "drain latency idle"),
     _ours("ours-single", "Single", "drain"),

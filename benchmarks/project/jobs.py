@@ -50,6 +50,15 @@ class Hot(Keyed):
         return "hot"
 
 
+class Slow(Job):
+    """Takes ten milliseconds, and is not counted."""
+
+    name = "slow"
+
+    def perform(self):
+        time.sleep(0.01)
+
+
 class Stamp(Job):
     """Says when it began."""
 

@@ -92,6 +92,21 @@ def test_figures_of_full_tables_are_there(measure):
     assert [] == [figure for figure in results.figures if figure.missing]
 
 
+@pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")
+def test_figures_beside_what_may_not_run_are_there(measure):
+    results = measure("ours", "beside")
+
+    assert [] == [figure for figure in results.figures if figure.missing]
+    assert [
+        "nothing else",
+        "50 on a queue at its limit of 40",
+        "50 parked for a job at its limit of 40",
+        "50 waiting for one execution key",
+        "call to start beside 50 jobs of 10 ms in another partition, p50",
+        "call to start beside 50 jobs of 10 ms in another partition, p99",
+    ] == [figure.measure for figure in results.figures]
+
+
 def test_side_without_its_package_is_reported(servers, monkeypatch):
     entry = sides.Entry(
         name="absent", target="a:B", packages=("not_there",), suites=frozenset({"drain"})

@@ -216,6 +216,11 @@ class Demand:
     scope: Scope = Scope()
     gates_first: bool = True
 
+    @property
+    def admits(self) -> bool:
+        """Whether some of what waits for the gates may start now, as far as is known."""
+        return any(gate.asks and gate.has_parked for gate in self.gates)
+
 
 @dataclass(slots=True)
 class Exchange:

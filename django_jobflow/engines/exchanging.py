@@ -63,10 +63,21 @@ class Exchanging(Gating, Settling):
             rest = replace(demand, turns=tuple(turns))
         if room > 0 and not is_nothing(rest.queues, rest.turns):
             self._take(rest, room, exchange, now)
-        if self._park(demand, exchange, now):
-            room = limit - (len(exchange.started) - before) - len(exchange.held)
-            self._admit_within(demand, room, allowed, exchange, now)
+        self._park_and_admit(demand, before + limit, allowed, exchange, now)
         self._spend(demand.quotas or {}, allowed, exchange, now)
+
+    def _park_and_admit(
+        self,
+        demand: Demand,
+        limit: int,
+        allowed: Mapping[str, Allowance],
+        exchange: Exchange,
+        now: datetime | None,
+    ) -> None:
+        """Park what was not to be started, and start of it what may, up to *limit* in all."""
+        if demand.gates and self._park(demand, exchange, now):
+            room = limit - len(exchange.started) - len(exchange.held)
+            self._admit_within(demand, room, allowed, exchange, now)
 
     def _admit_within(
         self,

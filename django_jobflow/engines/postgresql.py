@@ -170,12 +170,17 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     ) -> Exchange:
         # The one statement has one worker in its fence.
         workers = {each.worker for each in demands} | {each.reservation.worker for each in endings}
-        limited = any(each.quotas or each.gates for each in demands)
+        limited = any(each.quotas or each.admits for each in demands)
         if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited or _leaving(endings):
             return super().exchange(endings, demands, limit, now)
         self._set_up_session()
         [demand] = demands
-        return self._turn(demand.worker, endings, demand, min(demand.limit, limit), now)
+        limit = min(demand.limit, limit)
+        exchange = self._turn(demand.worker, endings, demand, limit, now)
+        if demand.gates and exchange.held:
+            with self.transaction():
+                self._park_and_admit(demand, limit, {}, exchange, now)
+        return exchange
 
     def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
         taken = self._turn(demand.worker, (), demand, limit, now)

@@ -206,7 +206,7 @@ class Fetch:
         budgets |= dict.fromkeys(self._shutters.shut_names(now), 0)
         turns = self._turns.share(self._waiting(now), limit, budgets)
         demand = self._demand(limit, budgets, turns=turns)
-        asks = any(gate.asks and gate.has_parked for gate in demand.gates)
+        asks = demand.admits
         named = {each.queue for turn in turns for each in turn.ranges}
         if asks:
             named |= {queue for queue in self.quotas if budgets.get(queue, 1) > 0}

@@ -116,12 +116,7 @@ def set_limit(
         InvalidJob: Not just one thing is named, or a value is none that is expected.
     """
     kind, value = _named("set_limit", LimitKind, queue=queue, job=job, key=key)
-    quota = read_quota("set_limit", concurrency, rate, burst)
-    if key is not None and (concurrency or 0) > MOST_PLACES:
-        raise InvalidJob(
-            f"set_limit: expected concurrency of a key to be at most {MOST_PLACES}, "
-            f"got {concurrency}."
-        )
+    quota = read_quota("set_limit", concurrency, rate, burst, kind=kind)
     engine = engine_for(database)
     engine.set_limit(kind, value, quota, _text("set_limit", "by", by))
     if key is not None:
@@ -175,7 +170,7 @@ def purge(
     """
     given = {"queue": queue, "job": job, "partition": partition}
     read = {
-        "name" if kind == "job" else kind: _READERS[kind]("purge", name)
+        "name" if kind == "job" else kind: read_name("purge", kind, name)
         for kind, name in given.items()
         if name is not None or kind == "queue"
     }
@@ -185,13 +180,26 @@ def purge(
     return verb(engine.records.filter(**read), wanted)
 
 
-def read_quota(subject: str, concurrency: Any, rate: Any, burst: Any) -> Quota:
-    """Return what a limit says, checked."""
+def read_name(subject: str, kind: str, name: Any) -> str:
+    """Return the name of a queue, a job, a partition or an execution key, checked."""
+    read: str = _READERS[kind](subject, name)
+    return read
+
+
+def read_quota(
+    subject: str, concurrency: Any, rate: Any, burst: Any, *, kind: str = LimitKind.QUEUE
+) -> Quota:
+    """Return what a limit of this *kind* says, checked."""
     for name, number in (("concurrency", concurrency), ("burst", burst)):
         if number is not None and not is_count(number):
             raise InvalidJob(
                 f"{subject}: expected {name} to be a whole number from 1, or None, got {number!r}."
             )
+    if kind == LimitKind.KEY and (concurrency or 0) > MOST_PLACES:
+        raise InvalidJob(
+            f"{subject}: expected concurrency of a key to be at most {MOST_PLACES}, "
+            f"got {concurrency}."
+        )
     found = None if rate is None else read_rate(rate)
     if rate is not None and found is None:
         raise InvalidJob(f"{subject}: expected rate to be {RATE}, or None, got {rate!r}.")
@@ -209,7 +217,7 @@ def _named(subject: str, kinds: Any, **names: str | None) -> tuple[str, str]:
         got = ", ".join(f"{kind}={name!r}" for kind, name in given.items()) or "none"
         raise InvalidJob(f"{subject}: expected one of {', '.join(others)} and {last}, got {got}.")
     [(kind, name)] = given.items()
-    return kinds(kind).value, _READERS[kind](subject, name)
+    return kinds(kind).value, read_name(subject, kind, name)
 
 
 def _read_states(states: Any) -> frozenset[JobState]:

@@ -12,9 +12,11 @@ from django.contrib import admin
 from django_jobflow.admin.batches import BatchAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
+from django_jobflow.admin.limits import LimitAdmin
+from django_jobflow.admin.pauses import PauseAdmin
 from django_jobflow.admin.succeeded import SucceededJobAdmin
 from django_jobflow.admin.workers import WorkerAdmin
-from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob, Worker
+from django_jobflow.models import Batch, FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
 
 if apps.is_installed("django.contrib.admin"):
     admin.site.register(JobRecord, JobRecordAdmin)
@@ -22,5 +24,15 @@ if apps.is_installed("django.contrib.admin"):
     admin.site.register(SucceededJob, SucceededJobAdmin)
     admin.site.register(Worker, WorkerAdmin)
     admin.site.register(Batch, BatchAdmin)
+    admin.site.register(Pause, PauseAdmin)
+    admin.site.register(Limit, LimitAdmin)
 
-__all__ = ["BatchAdmin", "FailedJobAdmin", "JobRecordAdmin", "SucceededJobAdmin", "WorkerAdmin"]
+__all__ = [
+    "BatchAdmin",
+    "FailedJobAdmin",
+    "JobRecordAdmin",
+    "LimitAdmin",
+    "PauseAdmin",
+    "SucceededJobAdmin",
+    "WorkerAdmin",
+]

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from django_jobflow.models import JobRecord
+from django_jobflow.models import JobRecord, Pause
 from tests.admin.site import list_url, page_url, superuser
 from tests.factories import FailedJobFactory
 
@@ -76,6 +76,30 @@ def test_delete_can_be_thought_better_of(browse):
 
     browse(story)
     assert ["FAILED"] == states()
+
+
+def test_queue_is_paused_and_resumed(browse):
+    def story(page):
+        log_in(page, list_url("pause"))
+        page.get_by_role("link", name="Add pause").click()
+        page.get_by_label("Pauses a").select_option("queue")
+        page.get_by_label("Name").fill("a b")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("Name: expected queue to be 1 to 100 letters").wait_for()
+        page.get_by_label("Name").fill("email")
+        page.get_by_label("Reason").fill("Deploy")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.locator("#result_list .jobflow-badge").wait_for()
+        shown = page.locator("#result_list tbody tr").inner_text().split()
+        page.locator("input[name=_selected_action]").check()
+        choose(page, "resume")
+        page.get_by_text("1 pause was ended.").wait_for()
+        return shown
+
+    shown = browse(story)
+
+    assert ["email", "queue", "Paused", "it", "is", "resumed", "Deploy", "root"] == shown[:8]
+    assert not Pause.objects.exists()
 
 
 def test_page_is_used_by_the_keyboard(browse):

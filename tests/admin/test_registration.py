@@ -9,10 +9,12 @@ from django_jobflow.admin import (
     BatchAdmin,
     FailedJobAdmin,
     JobRecordAdmin,
+    LimitAdmin,
+    PauseAdmin,
     SucceededJobAdmin,
     WorkerAdmin,
 )
-from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob, Worker
+from django_jobflow.models import Batch, FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
 
 WITHOUT_ADMIN = """
 import sys
@@ -41,6 +43,8 @@ def test_each_model_is_registered_where_the_admin_is_installed():
         SucceededJob: SucceededJobAdmin,
         Worker: WorkerAdmin,
         Batch: BatchAdmin,
+        Pause: PauseAdmin,
+        Limit: LimitAdmin,
     }
     assert expected == {model: type(admin.site.get_model_admin(model)) for model in expected}
 

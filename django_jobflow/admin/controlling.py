@@ -1,0 +1,136 @@
+"""What the pages of pauses and limits share: they are written by the verbs of ``control``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import models
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobflow import conf, control
+from django_jobflow.admin.base import STYLES
+from django_jobflow.exceptions import InvalidJob
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Any]
+    Form = forms.ModelForm[Any]
+else:
+    Base = admin.ModelAdmin
+    Form = forms.ModelForm
+
+
+class ControlForm(Form):
+    """Says of what something is, and what; errors are those of ``control``."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # To say something anew of what has a row already is no error, as in the verbs.
+        return {*super()._get_validation_exclusions(), "kind", "value"}  # type: ignore[misc]
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if {"kind", "value"} <= said.keys():
+            self.check("value", control.read_name, said["kind"], said["value"])
+        return said
+
+    def check(self, field: str, read: Any, *values: Any, **more: Any) -> None:
+        """Let *field* have the error that *read* raises, if it does."""
+        label = str(self.fields[field].label).capitalize()
+        try:
+            read(label, *values, **more)
+        except InvalidJob as error:
+            self.add_error(field, str(error))
+
+
+class ControlAdmin(Base):
+    """A list of what operators have said, and a page to say it.
+
+    Of what it is cannot be changed: that would be to end one and to begin another.
+
+    Attributes:
+        told: What the page of a row says of it beside what can be changed.
+    """
+
+    told: tuple[str, ...] = ()
+
+    # Not those that the lists and pages of jobs have.
+    change_form_template = "admin/change_form.html"
+    change_list_template = "admin/change_list.html"
+    ordering = ("kind", "value")
+    sortable_by = ()
+    list_display_links = ("what",)
+
+    class Media:
+        css = STYLES
+
+    def save(self, row: Any, by: str, alias: str) -> None:
+        """Write what *row* says."""
+        raise NotImplementedError
+
+    def end(self, row: Any, alias: str) -> bool:
+        """End what *row* says; say whether it was in force."""
+        raise NotImplementedError
+
+    @admin.display(description=gettext_lazy("name"), ordering="value")
+    def what(self, row: Any) -> str:
+        """Return its name; that of the default partition is empty."""
+        return str(row.value or _("the default one"))
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return super().get_queryset(request).using(conf.current().DATABASE)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.fields, *self.told) if obj is not None else self.fields  # type: ignore[misc]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("kind", "value", *self.told) if obj is not None else ()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        alias = conf.current().DATABASE
+        by = str(getattr(request.user, "get_username", str)())[: control.TEXT]
+        self.save(obj, by, alias)
+        rows = type(obj)._base_manager.using(alias)
+        obj.pk = rows.values_list("pk", flat=True).get(kind=obj.kind, value=obj.value)
+        obj.refresh_from_db(using=alias)
+
+    # Ending it
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        # Django passes a location from 6.1 on.
+        where = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **where)
+        actions.pop("delete_selected", None)  # Django's, which asks no verb
+        return actions
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name *objs*; nothing refers to them, so nothing is looked for."""
+        return [str(each) for each in objs], {self.opts.verbose_name_plural: len(objs)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.end(obj, conf.current().DATABASE)
+
+    def end_all(self, request: HttpRequest, rows: models.QuerySet[Any]) -> int:
+        """End what *rows* say, and note it in their history; return how many that were."""
+        self.log_deletions(request, rows)
+        return sum(self.end(row, conf.current().DATABASE) for row in rows)
+
+
+@admin.action(permissions=["delete"], description=gettext_lazy("Resume what is selected"))
+def resume(model_admin: Any, request: HttpRequest, rows: models.QuerySet[Any]) -> None:
+    """End the pauses of *rows*."""
+    count = model_admin.end_all(request, rows)
+    text = ngettext("%d pause was ended.", "%d pauses were ended.", count) % count
+    model_admin.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+
+@admin.action(
+    permissions=["delete"], description=gettext_lazy("Let the settings decide of what is selected")
+)
+def clear(model_admin: Any, request: HttpRequest, rows: models.QuerySet[Any]) -> None:
+    """Forget the limits of *rows*."""
+    count = model_admin.end_all(request, rows.filter(is_override=True))
+    text = ngettext("%d limit was cleared.", "%d limits were cleared.", count) % count
+    model_admin.message_user(request, text, messages.SUCCESS if count else messages.WARNING)

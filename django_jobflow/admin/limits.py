@@ -1,0 +1,179 @@
+"""The limits that hold over all hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AdminIntegerFieldWidget
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobflow import conf, control, observe
+from django_jobflow.admin import cells
+from django_jobflow.admin.controlling import ControlAdmin, ControlForm, clear
+from django_jobflow.engines.controlling import quota_of
+from django_jobflow.models import Limit, LimitKind
+from django_jobflow.observe import LimitFacts
+from django_jobflow.quotas import MOST, Quota, rate_text
+
+
+class LimitForm(ControlForm):
+    """What is limited, and to how much; it begins with what is in force."""
+
+    concurrency = forms.IntegerField(
+        label=gettext_lazy("Running at a time"),
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        widget=AdminIntegerFieldWidget,
+        help_text=gettext_lazy("Empty means no limit."),
+    )
+    starts = forms.CharField(
+        label=gettext_lazy("Starts"),
+        required=False,
+        max_length=50,
+        help_text=gettext_lazy("So many in a time, as 100/m or 10/30s. Empty means no limit."),
+    )
+    burst = forms.IntegerField(
+        label=gettext_lazy("Burst"),
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        widget=AdminIntegerFieldWidget,
+        help_text=gettext_lazy(
+            "Starts at once after a time without any. Empty means as many as the rate."
+        ),
+    )
+
+    class Meta:
+        model = Limit
+        fields = ("kind", "value")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        row = kwargs.get("instance")
+        if row is not None and row.pk is not None:
+            kwargs["initial"] = _said(quota_in_force(row))
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean()
+        if "concurrency" in said:
+            kind = said.get("kind", self.instance.kind)
+            self.check(
+                "concurrency", control.read_quota, said["concurrency"], None, None, kind=kind
+            )
+        if "starts" in said:
+            self.check("starts", control.read_quota, None, said["starts"] or None, None)
+        if {"starts", "burst"} <= said.keys():
+            self.check("burst", control.read_quota, None, said["starts"] or None, said["burst"])
+        return said
+
+
+class LimitChangeList(ChangeList):
+    """Limits, each with how much of it is used."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        found = observe.limits(self.root_queryset.db)
+        facts = {(limit.kind, limit.name): limit for limit in found}
+        rows: Any = list(self.result_list)
+        for row in rows:
+            row.facts = facts.get((row.kind, row.value))
+        self.result_list = rows
+
+
+class LimitAdmin(ControlAdmin):
+    """Limits that operators have set, and those of the settings once a worker knows them."""
+
+    form = LimitForm
+    fields = ("kind", "value", "concurrency", "starts", "burst")
+    told = ("source", "updated_at")
+    list_display = ("what", "kind", "running", "starts", "burst_of", "source", "changed")
+    actions = (clear,)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        declared = Q(kind=LimitKind.QUEUE, value__in=list(_declared()))
+        return super().get_queryset(request).filter(Q(is_override=True) | declared)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LimitChangeList
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_of_settings = obj is not None and not obj.is_override
+        return super().has_delete_permission(request, obj) and not is_of_settings
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        said = form.cleaned_data
+        obj.said = {
+            "concurrency": said["concurrency"],
+            "rate": said["starts"] or None,
+            "burst": said["burst"],
+        }
+        super().save_model(request, obj, form, change)
+
+    def save(self, row: Any, by: str, alias: str) -> None:
+        control.set_limit(**{row.kind: row.value}, **row.said, by=by, database=alias)
+
+    def end(self, row: Limit, alias: str) -> bool:
+        return control.clear_limit(**{row.kind: row.value}, database=alias)
+
+    @admin.display(description=gettext_lazy("running at a time"))
+    def running(self, limit: Any) -> str | None:
+        facts: LimitFacts | None = limit.facts
+        quota = quota_in_force(limit)
+        if quota.is_open:
+            return _("any number")
+        if facts is None or facts.running is None:
+            return None if quota.concurrency is None else str(quota.concurrency)
+        return _("%(running)d of %(most)d") % {
+            "running": facts.running,
+            "most": quota.concurrency,
+        }
+
+    @admin.display(description=gettext_lazy("starts"))
+    def starts(self, limit: Limit) -> str | None:
+        return _starts(quota_in_force(limit))
+
+    @admin.display(description=gettext_lazy("burst"))
+    def burst_of(self, limit: Limit) -> int | None:
+        return quota_in_force(limit).burst
+
+    @admin.display(description=gettext_lazy("set by"))
+    def source(self, limit: Limit) -> str:
+        return (limit.by or _("an operator")) if limit.is_override else _("the settings")
+
+    @admin.display(description=gettext_lazy("changed"))
+    def changed(self, limit: Limit) -> SafeString | None:
+        return cells.moment(limit.updated_at)
+
+
+def quota_in_force(row: Limit) -> Quota:
+    """Return what *row* says, or what the settings do."""
+    return quota_of(row) if row.is_override else _declared().get(row.value, Quota())
+
+
+def _declared() -> dict[str, Quota]:
+    queues = conf.current().QUEUES
+    return {name: queue.quota for name, queue in queues.items() if not queue.quota.is_open}
+
+
+def _said(quota: Quota) -> dict[str, Any]:
+    """Return *quota* as the form has it."""
+    return {
+        "concurrency": quota.concurrency,
+        "starts": _starts(quota),
+        "burst": quota.burst,
+    }
+
+
+def _starts(quota: Quota) -> str | None:
+    if quota.rate is None or quota.period is None:
+        return None
+    return rate_text(quota.rate, quota.period)

@@ -1,0 +1,56 @@
+"""The pauses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobflow import control
+from django_jobflow.admin import cells
+from django_jobflow.admin.controlling import ControlAdmin, ControlForm, resume
+from django_jobflow.models import Pause
+
+
+class PauseForm(ControlForm):
+    """What is paused, until when and why."""
+
+    class Meta:
+        model = Pause
+        fields = ("kind", "value", "until", "reason")
+
+
+class PauseAdmin(ControlAdmin):
+    """Pauses, those that are over too, as long as nobody has resumed or paused it anew."""
+
+    form = PauseForm
+    fields = ("kind", "value", "until", "reason")
+    told = ("by", "created_at")
+    list_display = ("what", "kind", "signs", "ends", "reason", "by", "since")
+    actions = (resume,)
+
+    def save(self, row: Pause, by: str, alias: str) -> None:
+        said: dict[str, Any] = {row.kind: row.value}
+        control.pause(**said, until=row.until, reason=row.reason, by=by, database=alias)
+
+    def end(self, row: Pause, alias: str) -> bool:
+        return control.resume(**{row.kind: row.value}, database=alias)
+
+    @admin.display(description=gettext_lazy("state"))
+    def signs(self, pause: Pause) -> SafeString:
+        """Say in a word whether it is in force."""
+        if pause.until is not None and pause.until <= timezone.now():
+            return cells.badge_of("", _("Over"))
+        return cells.badge_of("waiting", _("Paused"))
+
+    @admin.display(description=gettext_lazy("until"))
+    def ends(self, pause: Pause) -> SafeString | str | None:
+        return cells.moment(pause.until) or _("it is resumed")
+
+    @admin.display(description=gettext_lazy("since"))
+    def since(self, pause: Pause) -> SafeString | None:
+        return cells.moment(pause.created_at)

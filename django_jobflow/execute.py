@@ -45,6 +45,10 @@ def nothing(instance: Job) -> None:
     """Take in nothing."""
 
 
+NOTHING = Succeeded()
+"""The outcome of a body that has nothing to say; one for all."""
+
+
 class Unready(Exception):
     """The arguments cannot be read now, through no fault of the job.
 
@@ -149,6 +153,8 @@ def succeeded(job: type[Job], reservation: Reservation, result: Any) -> Succeede
     Raises:
         InvalidResult: It is not JSON.
     """
+    if result is None:
+        return NOTHING
     size, hidden = conf.current().MAX_RESULT_SIZE, job._secrecy().hides_result
     return Succeeded(encode_result(reservation.name, result, max_size=size, hidden=hidden))
 

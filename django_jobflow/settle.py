@@ -99,6 +99,17 @@ def commit_hook_failed(reservation: Reservation, error: Exception) -> None:
 
 
 def _report(ending: Ending, seconds: float) -> None:
+    level = _LEVELS.get(ending.event, logging.INFO)
+    if logger.isEnabledFor(level):
+        _log(level, ending, seconds)
+    signal = signals.BY_EVENT.get(ending.event)
+    if signal is not None and signal.receivers:
+        sender = registry.find(ending.reservation.name)
+        values = {"result": ending.result} if ending.state is None else {}
+        signals.announce(signal, sender, lambda: record_after(ending), **values)
+
+
+def _log(level: int, ending: Ending, seconds: float) -> None:
     reservation = ending.reservation
     fields: dict[str, Any] = {}
     if ending.error is not None:
@@ -107,7 +118,7 @@ def _report(ending: Ending, seconds: float) -> None:
         fields["again_in"] = ending.delay.total_seconds()
     events.log(
         logger,
-        _LEVELS.get(ending.event, logging.INFO),
+        level,
         ending.event,
         job_id=reservation.id,
         job_name=reservation.name,
@@ -117,10 +128,6 @@ def _report(ending: Ending, seconds: float) -> None:
         seconds=seconds,
         **fields,
     )
-    if signal := signals.BY_EVENT.get(ending.event):
-        sender = registry.find(reservation.name)
-        values = {"result": ending.result} if ending.state is None else {}
-        signals.announce(signal, sender, lambda: record_after(ending), **values)
 
 
 def record_after(ending: Ending) -> JobRecord:

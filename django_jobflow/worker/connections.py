@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from django.db import Error, InterfaceError, OperationalError, connections, reset_queries
+from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobflow import events
@@ -65,8 +65,8 @@ def tidy_connections() -> None:
     As Django does around a request, but for CONN_MAX_AGE: a worker keeps its connections,
     since one that connects for each job would spend most of its time on that.
     """
-    reset_queries()
     for connection in connections.all(initialized_only=True):
+        connection.queries_log.clear()
         if connection.connection is None:
             continue
         if connection.in_atomic_block or not connection.autocommit:

@@ -13,10 +13,12 @@ from django.utils import timezone
 from django_jobflow.attempts import Reservation
 from django_jobflow.declare.context import JobContext
 from django_jobflow.declare.job import Job
+from django_jobflow.declare.options import Definition
 from django_jobflow.outcomes import Outcome
 from django_jobflow.worker.logbook import Logbook
 
 GROUPED = "grouped"
+NEVER = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +28,7 @@ class Execution:
     Times are those of ``time.monotonic``.
 
     Attributes:
+        definition: That of the job when it was started.
         handed: When it was handed over.
         begun: When a slot took it up; None while it waits for one.
         deadline: When its time limit strikes. None means no limit, or not begun.
@@ -44,6 +47,7 @@ class Execution:
 
     reservation: Reservation
     job: type[Job]
+    definition: Definition = field(init=False)
     handed: float = field(default_factory=time.monotonic)
     begun: float | None = None
     deadline: float | None = None
@@ -58,6 +62,9 @@ class Execution:
     instance: Job | None = None
     logbook: Logbook | None = None
 
+    def __post_init__(self) -> None:
+        self.definition = self.job.definition()
+
     @property
     def id(self) -> int:
         return self.reservation.id
@@ -68,7 +75,7 @@ class Execution:
 
         One that is to be told of its end cannot: that is known only when all are committed.
         """
-        grouped = self.job.definition().transactional == GROUPED
+        grouped = self.definition.transactional == GROUPED
         return grouped and "after_run" not in self.job._hooks
 
     @property
@@ -79,8 +86,8 @@ class Execution:
     @property
     def strikes_at(self) -> float:
         """When the body is to be warned or stopped next."""
-        moments = (self.warns_at, self.deadline)
-        return min((moment for moment in moments if moment is not None), default=float("inf"))
+        deadline = NEVER if self.deadline is None else self.deadline
+        return deadline if self.warns_at is None else min(self.warns_at, deadline)
 
     def begin(self, reporter: Any) -> JobContext:
         """Note that a slot takes it up now, and return what the body is told."""
@@ -89,7 +96,7 @@ class Execution:
         timeout: timedelta | None = reservation.timeout
         if timeout is not None:
             self.deadline = self.begun + timeout.total_seconds()
-        soft = self.job.definition().soft_timeout
+        soft = self.definition.soft_timeout
         if soft is not None:
             self.warns_at = self.begun + soft.total_seconds()
         return JobContext(

@@ -120,8 +120,9 @@ class Lane:
         trace = self._traces.pop() if self._traces else self.vitals.trace()
         outcome = await self._outcome(execution, trace)
         trace.end()
-        if execution.instance is not None and "after_run" in execution.instance._hooks:
-            await self._call_after_run(execution.instance, outcome)
+        instance = execution.instance
+        if instance is not None and "after_run" in instance._hooks:
+            await self._call_after_run(instance, outcome)
         if not execution.abandoned:
             execution.end(outcome)
         self._traces.append(trace)
@@ -138,7 +139,7 @@ class Lane:
 
     def _body(self, execution: Execution, context: JobContext) -> Coroutine[Any, Any, Outcome]:
         body = aexecute(execution.job, execution.reservation, context, _decoding, execution.attend)
-        soft = execution.job.definition().soft_timeout
+        soft = execution.definition.soft_timeout
         if soft is None:
             return body
         return warned(body, soft.total_seconds(), SoftTimeout())

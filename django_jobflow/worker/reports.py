@@ -42,7 +42,7 @@ class Reports:
         return Report(self, execution)
 
     def _opened_book(self, execution: Execution) -> Logbook | None:
-        level = least_level(execution.job.definition().keep_logs, execution.reservation.meta)
+        level = least_level(execution.definition.keep_logs, execution.reservation.meta)
         if level is None:
             return None
         self.keeps_logs = True
@@ -69,7 +69,7 @@ class Reports:
         return taken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Report:
     """What one body says of its own attempt.
 

@@ -84,6 +84,7 @@ class Running:
     def forget(self, execution: Execution) -> None:
         """Let go of an execution that has ended."""
         self.superseded.discard(execution)
+        execution.instance = None  # it knows of the execution: a cycle, left for the collector
         if self.executions.get(execution.id) is execution:
             del self.executions[execution.id]
             self.by_queue[execution.reservation.queue] -= 1

@@ -153,8 +153,9 @@ class _Slot(threading.Thread):
         self._finish(execution)
 
     def _call_after_run(self, execution: Execution, outcome: Outcome) -> None:
-        if execution.instance is not None and not execution.abandoned:
-            hooks.call(execution.instance, "after_run", outcome)
+        instance = execution.instance
+        if instance is not None and instance._hooks and not execution.abandoned:
+            hooks.call(instance, "after_run", outcome)
 
     def _run_group(self, first: Execution) -> None:
         self.group = Group(first, self._following, self._set_current, self._finish)
@@ -213,13 +214,13 @@ class _Slot(threading.Thread):
             self._looked_at = now
 
     def _perform(self, execution: Execution) -> Outcome:
-        if execution.job.definition().transactional:
+        if execution.definition.transactional:
             return self.committing.alone(execution)
         return self._call_body(execution)
 
     def _savepoint(self, execution: Execution) -> str | None:
         """Return the alias of the database whose transaction is open around the body."""
-        is_inside = execution.job.definition().transactional
+        is_inside = execution.definition.transactional
         return self.slots.engine.alias if is_inside else None
 
     def _call_body(self, execution: Execution) -> Outcome:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow import conf, control, observe
+from django_jobflow import control, observe
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, clear
 from django_jobflow.engines.controlling import quota_of
@@ -90,7 +90,7 @@ class LimitChangeList(ChangeList):
 
 
 class LimitAdmin(ControlAdmin):
-    """Limits that operators have set, and those of the settings once a worker knows them."""
+    """Limits that operators have set, and all others once a worker knows them."""
 
     form = LimitForm
     fields = ("kind", "value", "concurrency", "starts", "burst")
@@ -99,8 +99,10 @@ class LimitAdmin(ControlAdmin):
     actions = (clear,)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        declared = Q(kind=LimitKind.QUEUE, value__in=list(_declared()))
-        return super().get_queryset(request).filter(Q(is_override=True) | declared)
+        shown = Q(is_override=True)
+        for kind, name in observe.declared_limits():
+            shown |= Q(kind=kind, value=name)
+        return super().get_queryset(request).filter(shown)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LimitChangeList
@@ -147,7 +149,9 @@ class LimitAdmin(ControlAdmin):
 
     @admin.display(description=gettext_lazy("set by"))
     def source(self, limit: Limit) -> str:
-        return (limit.by or _("an operator")) if limit.is_override else _("the settings")
+        if limit.is_override:
+            return limit.by or _("an operator")
+        return _("the code") if limit.kind == LimitKind.JOB else _("the settings")
 
     @admin.display(description=gettext_lazy("changed"))
     def changed(self, limit: Limit) -> SafeString | None:
@@ -155,13 +159,10 @@ class LimitAdmin(ControlAdmin):
 
 
 def quota_in_force(row: Limit) -> Quota:
-    """Return what *row* says, or what the settings do."""
-    return quota_of(row) if row.is_override else _declared().get(row.value, Quota())
-
-
-def _declared() -> dict[str, Quota]:
-    queues = conf.current().QUEUES
-    return {name: queue.quota for name, queue in queues.items() if not queue.quota.is_open}
+    """Return what *row* says, or what the settings or the code do."""
+    if row.is_override:
+        return quota_of(row)
+    return observe.declared_limits().get((row.kind, row.value), Quota())
 
 
 def _said(quota: Quota) -> dict[str, Any]:

@@ -122,7 +122,9 @@ def limit_json(limit: LimitFacts) -> dict[str, Any]:
 
 def by(limit: LimitFacts) -> str:
     """Return who has set *limit*."""
-    return (limit.by or "an operator") if limit.is_override else "the settings"
+    if limit.is_override:
+        return limit.by or "an operator"
+    return "the code" if limit.kind == LimitKind.JOB else "the settings"
 
 
 def rate_of(quota: Quota) -> str | None:

@@ -1,6 +1,6 @@
 """What is read of the tables to be shown: each statement stays cheap at ten million rows."""
 
-from django_jobflow.observe.allowing import LimitFacts, limits
+from django_jobflow.observe.allowing import LimitFacts, declared_limits, limits
 from django_jobflow.observe.counting import COLUMNS, SUCCEEDED, Count, Counts, counts
 from django_jobflow.observe.declared import declared_names, declared_queues
 from django_jobflow.observe.held import held_by, held_counts
@@ -22,6 +22,7 @@ __all__ = [
     "WorkerFacts",
     "count_up_to",
     "counts",
+    "declared_limits",
     "declared_names",
     "declared_queues",
     "find",

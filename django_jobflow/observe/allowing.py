@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+
+from django.db import models
+from django.db.models import Q
 
 from django_jobflow import conf
-from django_jobflow.engines import engine_for
+from django_jobflow.declare import registry
+from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.controlling import quota_of
 from django_jobflow.models import Limit, LimitKind
-from django_jobflow.observe.held import held_in_queues
+from django_jobflow.observe.held import held_with
 from django_jobflow.quotas import SLACK, Quota
 
 Named = tuple[str, str]
@@ -26,10 +32,11 @@ class LimitFacts:
         name: The name of that.
         quota: What it allows. It may be no limit at all, where an operator has lifted that of
             the settings.
-        is_override: Whether an operator has set it; otherwise the settings have.
+        is_override: Whether an operator has set it; otherwise the settings have, or the code
+            of the job.
         by: Who that was, as far as it was said.
         running: How many records have a place of its concurrency. None where it has none, or
-            is of something else than a queue.
+            is of a key.
         next_at: When the next record may start. None where it has no rate, or one may start
             now.
     """
@@ -50,53 +57,77 @@ class LimitFacts:
 
 
 def limits(
-    alias: str | None = None, *, only: Named | None = None, now: datetime | None = None
+    alias: str | None = None,
+    *,
+    only: Collection[Named] | None = None,
+    now: datetime | None = None,
 ) -> list[LimitFacts]:
-    """Return the limits that operators or the settings have set, by kind and name.
+    """Return the limits that operators, the settings or the code have set, by kind and name.
 
     Args:
         alias: None means JOBFLOW["DATABASE"].
-        only: Only that of this kind and name.
+        only: Only those of these kinds and names.
 
     Database:
-        One statement. Where there are limits, one more that counts what is held, and one for
-        the clock but on SQLite.
+        One statement. Where there are limits, one for the clock but on SQLite, and one more
+        that counts what is held of queues, and one of jobs.
     """
     engine = engine_for(alias)
-    rows = engine.limits if only is None else engine.limits.filter(kind=only[0], value=only[1])
-    by_name = {(row.kind, row.value): row for row in rows}
-    declared = {named: quota for named, quota in _declared() if only in {None, named}}
+    rows = {(row.kind, row.value): row for row in _rows(engine, only)}
     found = {
-        named: quota_of(row) if row.is_override else declared[named]
-        for named, row in by_name.items()
-        if row.is_override or named in declared
+        named: quota for named, quota in declared_limits().items() if only is None or named in only
     }
-    found = declared | found
+    found |= {named: quota_of(row) for named, row in rows.items() if row.is_override}
     if not found:
         return []
     moment = engine.now(now)
-    held = held_in_queues(_counted(found), engine.alias)
+    running = _running(found, engine.alias)
     return [
-        _facts(named, found[named], by_name.get(named), held, moment) for named in sorted(found)
+        _facts(named, found[named], rows.get(named), running.get(named), moment)
+        for named in sorted(found)
     ]
 
 
-def _declared() -> Iterable[tuple[Named, Quota]]:
-    for name, queue in conf.current().QUEUES.items():
-        if not queue.quota.is_open:
-            yield (LimitKind.QUEUE.value, name), queue.quota
+def declared_limits() -> dict[Named, Quota]:
+    """Return what the settings say of queues, and the code of jobs; asks no table."""
+    queues = {name: queue.quota for name, queue in conf.current().QUEUES.items()}
+    jobs = {each.name: each.quota for each in (job.definition() for job in registry.all_jobs())}
+    declared = [(LimitKind.QUEUE, queues), (LimitKind.JOB, jobs)]
+    return {
+        (kind.value, name): quota
+        for kind, quotas in declared
+        for name, quota in quotas.items()
+        if not quota.is_open
+    }
 
 
-def _counted(found: dict[Named, Quota]) -> list[str]:
-    return [
-        name
-        for (kind, name), quota in found.items()
-        if kind == LimitKind.QUEUE and quota.concurrency is not None
-    ]
+def names_of(name: str) -> tuple[str, ...]:
+    """Return what the records of a job are called: its name, and those that it had."""
+    job = registry.find(name)
+    return (name,) if job is None else (job.definition().name, *job.definition().aliases)
+
+
+def _rows(engine: Engine, only: Collection[Named] | None) -> models.QuerySet[Limit]:
+    if only is None:
+        return engine.limits
+    return engine.limits.filter(reduce(or_, (Q(kind=kind, value=name) for kind, name in only)))
+
+
+def _running(found: dict[Named, Quota], alias: str) -> dict[Named, int]:
+    """Return how many records have the places of each queue and job with a concurrency."""
+    counted = [named for named, quota in found.items() if quota.concurrency is not None]
+    queues = [name for kind, name in counted if kind == LimitKind.QUEUE]
+    jobs = {name: names_of(name) for kind, name in counted if kind == LimitKind.JOB}
+    of_queues = held_with("queue", queues, alias)
+    of_names = held_with("name", {name for names in jobs.values() for name in names}, alias)
+    return {(LimitKind.QUEUE.value, queue): of_queues[queue] for queue in queues} | {
+        (LimitKind.JOB.value, job): sum(of_names[name] for name in names)
+        for job, names in jobs.items()
+    }
 
 
 def _facts(
-    named: Named, quota: Quota, row: Limit | None, held: dict[str, int], now: datetime
+    named: Named, quota: Quota, row: Limit | None, running: int | None, now: datetime
 ) -> LimitFacts:
     kind, name = named
     return LimitFacts(
@@ -105,7 +136,7 @@ def _facts(
         quota=quota,
         is_override=row is not None and row.is_override,
         by="" if row is None else row.by,
-        running=held.get(name) if kind == LimitKind.QUEUE else None,
+        running=running,
         next_at=None if row is None or quota.rate is None else _next_at(quota, row, now),
     )
 

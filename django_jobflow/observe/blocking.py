@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobflow import conf
 from django_jobflow.attempts import key_digest
@@ -16,9 +18,9 @@ from django_jobflow.declare import registry
 from django_jobflow.endings import UNKNOWN_LIMIT, UNKNOWN_PAUSE, UNKNOWN_SINCE
 from django_jobflow.models import JobRecord, Worker
 from django_jobflow.models.controls import LimitKind, Pause, PauseKind
-from django_jobflow.observe.allowing import LimitFacts, limits
+from django_jobflow.observe.allowing import LimitFacts, limits, names_of
 from django_jobflow.observe.counting import Count
-from django_jobflow.quotas import rate_text
+from django_jobflow.quotas import MOST_PLACES, rate_text
 from django_jobflow.states import JobState
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -77,7 +79,7 @@ class Scene:
         record = self.record
         of_it = (
             Q(kind=PauseKind.QUEUE, value=record.queue)
-            | Q(kind=PauseKind.JOB, value=record.name)
+            | Q(kind=PauseKind.JOB, value__in=names_of(record.name))
             | Q(kind=PauseKind.PARTITION, value=record.partition)
         )
         rows = Pause._base_manager.using(self.alias).filter(of_it)
@@ -85,19 +87,31 @@ class Scene:
         return sorted(active, key=lambda each: each.until or FOR_EVER, reverse=True)
 
     def limits(self) -> list[LimitFacts]:
-        """Return the limits that hold for it."""
-        return limits(self.alias, only=(LimitKind.QUEUE.value, self.record.queue), now=self.now)
+        """Return the limits of its queue and of its job."""
+        jobs = [(LimitKind.JOB.value, name) for name in names_of(self.record.name)]
+        queue = (LimitKind.QUEUE.value, self.record.queue)
+        found = limits(self.alias, only=[queue, *jobs], now=self.now)
+        return sorted(found, key=lambda limit: limit.kind == LimitKind.JOB)
+
+    @cached_property
+    def key_limit(self) -> LimitFacts | None:
+        """The limit that an operator has set for its execution key."""
+        key = (LimitKind.KEY.value, self.record.execution_key or "")
+        return next(iter(limits(self.alias, only=[key], now=self.now)), None)
 
     @property
     def places(self) -> int:
         """How many may hold its execution key at a time."""
+        if self.key_limit is not None:
+            return self.key_limit.quota.concurrency or MOST_PLACES
         job = registry.find(self.record.name)
         return 1 if job is None else job.definition().concurrency or 1
 
     def key_holders(self) -> list[JobRecord]:
         """Return the records that hold the places of its execution key."""
         key = self.record.partition, self.record.execution_key or ""
-        digests = [key_digest(*key, place) for place in range(self.places)]
+        most = self.places if self.key_limit is None else MOST_PLACES
+        digests = [key_digest(*key, place) for place in range(most)]
         rows = JobRecord._base_manager.using(self.alias).filter(held_execution_key__in=digests)
         return list(rows.only("id", "state").order_by("pk"))
 
@@ -132,12 +146,26 @@ def paused(pause: Pause, shown: Callable[[datetime | None], str]) -> str:
 
 def limited(limit: LimitFacts, shown: Callable[[datetime | None], str]) -> str:
     """Return in a sentence how *limit* holds back the next one."""
-    quota, facts = limit.quota, {"name": limit.name, "running": limit.running}
-    if limit.is_full:
-        text = _("Queue %(name)r is at its limit: %(running)d of %(most)d run.")
-        return text % (facts | {"most": quota.concurrency})
-    assert quota.rate is not None
-    assert quota.period is not None
-    text = _("Queue %(name)r is at its rate of %(rate)s: the next may start at %(at)s.")
-    rate = rate_text(quota.rate, quota.period)
-    return text % (facts | {"rate": rate, "at": shown(limit.next_at)})
+    quota = limit.quota
+    texts = FULL if limit.is_full else AT_RATE
+    facts: dict[str, Any] = {"name": limit.name, "running": limit.running}
+    if quota.rate is not None and quota.period is not None:
+        facts |= {"rate": rate_text(quota.rate, quota.period), "at": shown(limit.next_at)}
+    return str(texts[LimitKind(limit.kind)]) % (facts | {"most": quota.concurrency})
+
+
+FULL = {
+    LimitKind.QUEUE: gettext_lazy("Queue %(name)r is at its limit: %(running)d of %(most)d run."),
+    LimitKind.JOB: gettext_lazy("Job %(name)r is at its limit: %(running)d of %(most)d run."),
+}
+AT_RATE = {
+    LimitKind.QUEUE: gettext_lazy(
+        "Queue %(name)r is at its rate of %(rate)s: the next may start at %(at)s."
+    ),
+    LimitKind.JOB: gettext_lazy(
+        "Job %(name)r is at its rate of %(rate)s: the next may start at %(at)s."
+    ),
+    LimitKind.KEY: gettext_lazy(
+        "Execution key %(name)r is at its rate of %(rate)s: the next may start at %(at)s."
+    ),
+}

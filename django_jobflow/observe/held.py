@@ -20,19 +20,19 @@ def held_by(worker: str, alias: str) -> models.QuerySet[JobRecord]:
     return rows.order_by("state", "expires", "id")
 
 
-def held_in_queues(queues: Iterable[str], alias: str) -> dict[str, int]:
-    """Return how many records of each of *queues* a worker holds.
+def held_with(column: str, values: Iterable[str], alias: str) -> dict[str, int]:
+    """Return how many records a worker holds that have each of *values* in *column*.
 
     Database:
-        None without queues, or one statement. It reads what is held, along
+        None without values, or one statement. It reads what is held, along
         ``jobflow_job_lease``.
     """
-    wanted = list(queues)
+    wanted = list(values)
     if not wanted:
         return {}
-    rows = JobRecord._base_manager.using(alias).filter(state__in=HELD, queue__in=wanted)
-    found = dict(rows.order_by().values_list("queue").annotate(Count("pk")))
-    return {queue: found.get(queue, 0) for queue in wanted}
+    rows = JobRecord._base_manager.using(alias).filter(state__in=HELD, **{f"{column}__in": wanted})
+    found = dict(rows.order_by().values_list(column).annotate(Count("pk")))
+    return {value: found.get(value, 0) for value in wanted}
 
 
 def held_counts(workers: Iterable[str], alias: str) -> dict[str, dict[str, int]]:

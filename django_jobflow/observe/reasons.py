@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import blocking
+from django_jobflow.observe.allowing import LimitFacts
 from django_jobflow.observe.blocking import Scene
 from django_jobflow.states import JobState
 
@@ -35,6 +36,7 @@ class Cause(StrEnum):
     OVERDUE = "overdue"
     PAUSED = "paused"
     LIMITED = "limited"
+    PARKED = "parked"
     KEY_HELD = "key_held"
     KEY_FREE = "key_free"
     POINTLESS = "pointless"
@@ -66,8 +68,8 @@ def why(job: JobFacts, now: datetime | None = None) -> Reason:
 
     Database:
         One statement by key and one for the clock, but on SQLite. For one that is due, up to six
-        more: the pauses, the workers, who holds its key, the limit of its queue and what runs of
-        it, and what is before it, which is counted up to 10,000.
+        more: the pauses, the workers, the limits that hold for it and what runs of those, who
+        holds its key, and what is before it, which is counted up to 10,000.
     """
     alias = engine_for(job._state.db).alias
     fresh = JobRecord._base_manager.using(alias).filter(pk=job.pk).first()
@@ -156,6 +158,8 @@ def _of_pending(scene: Scene) -> Iterator[Reason]:
 
 
 def _of_waiting(scene: Scene) -> Iterator[Reason]:
+    if scene.record.parked_for is not None:
+        yield from _of_parked(scene)
     key = scene.record.execution_key
     holders = scene.key_holders()
     if len(holders) >= scene.places:
@@ -171,8 +175,18 @@ def _of_waiting(scene: Scene) -> Iterator[Reason]:
             {"key": key, "holders": {each.pk: each.state for each in holders}},
         )
     yield from _if_blocked(scene)
+    if scene.key_limit is not None:
+        yield from _of_limits([scene.key_limit])
     text = _("Its execution key %(key)r is free, and it is made available with the next sweep.")
     yield Reason(Cause.KEY_FREE, text % {"key": key}, {"key": key})
+
+
+def _of_parked(scene: Scene) -> Iterator[Reason]:
+    yield from _if_blocked(scene)
+    yield from _of_limits(scene.limits())
+    facts = {"name": scene.record.parked_for}
+    text = _("It waits until its job %(name)r may start the next, and a worker is free.")
+    yield Reason(Cause.PARKED, text % facts, facts)
 
 
 def _of_available(scene: Scene) -> Iterator[Reason]:
@@ -182,7 +196,7 @@ def _of_available(scene: Scene) -> Iterator[Reason]:
         shown = {"at": _moment(record.expires_at)}
         yield Reason(Cause.POINTLESS, text % shown, {"at": record.expires_at})
     yield from _if_blocked(scene)
-    yield from _if_limited(scene)
+    yield from _of_limits(scene.limits())
     ahead = scene.ahead()
     facts = {"ahead": ahead.number, "more": ahead.is_more, "queue": record.queue}
     text = _("It waits for a free slot: %(ahead)s jobs of queue %(queue)r are before it.")
@@ -209,9 +223,9 @@ def _if_blocked(scene: Scene) -> Iterator[Reason]:
         yield Reason(Cause.UNKNOWN_JOB, text % facts, facts)
 
 
-def _if_limited(scene: Scene) -> Iterator[Reason]:
-    """Yield what keeps all workers from it for now, if something does."""
-    for limit in scene.limits():
+def _of_limits(limits: Iterable[LimitFacts]) -> Iterator[Reason]:
+    """Yield those of *limits* that keep all workers from the next one for now."""
+    for limit in limits:
         quota = limit.quota
         facts: dict[str, Any] = {"kind": limit.kind, "name": limit.name}
         if limit.is_full:

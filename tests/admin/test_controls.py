@@ -8,7 +8,8 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils import timezone
 
-from django_jobflow import control
+from django_jobflow import control, job
+from django_jobflow.declare import registry
 from django_jobflow.models import Limit, Pause
 from django_jobflow.states import JobState
 from tests.admin.site import act, list_url, page_url, said, superuser, user_with
@@ -256,12 +257,25 @@ class LimitTests:
         response = staff.get(list_url("limit"))
 
         assert [
-            ("x", "2", "None", "None", "an operator"),
+            ("x", "0 of 2", "None", "None", "an operator"),
             ("a", "1 of 2", "None", "None", "ann"),
             ("b", "0 of 40", "None", "None", "the settings"),
             ("c", "None", "100/m", "2", "the settings"),
             ("e", "any number", "None", "None", "an operator"),
         ] == columns(response, "what", "running", "starts", "burst_of", "source")
+
+    def test_list_has_the_limits_of_the_code(self, staff):
+        with registry.isolated():
+
+            @job(name="fetch", rate="5/s")
+            def fetch(): ...
+
+            LimitFactory(kind="job", value="fetch", is_override=False, concurrency=None)
+            LimitFactory(kind="job", value="gone", is_override=False, concurrency=None)
+
+            response = staff.get(list_url("limit"))
+
+            assert [("fetch", "5/s", "the code")] == columns(response, "what", "starts", "source")
 
     def test_deleted_limit_is_cleared_and_keeps_its_row(self, staff):
         limit = LimitFactory()

@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from django_jobflow import control, observe
+from django_jobflow import control, job, observe
+from django_jobflow.declare import registry
 from django_jobflow.models import JobRecord, Pause
 from django_jobflow.quotas import Quota
 from django_jobflow.states import JobState
@@ -177,6 +178,15 @@ class LimitTests:
             "queue    email        0          2  -          -  -           an operator\n"
             "queue    sms          -          -  100/m      -  -           the settings\n",
         ) == ask("limit")
+
+    def test_limit_of_the_code_is_listed(self):
+        with registry.isolated():
+
+            @job(name="fetch", rate="5/s")
+            def fetch(): ...
+
+            expected = "Job 'fetch' may start 5/s, set by the code.\n"
+            assert (0, expected) == ask("limit", "--name=fetch")
 
     def test_json_has_the_limits(self):
         LimitFactory(by="ann", rate=5, period=HOUR, burst=2)

@@ -2,7 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.test import TestCase, override_settings
 
-from django_jobflow import observe
+from django_jobflow import job, observe
+from django_jobflow.declare import registry
 from django_jobflow.observe import LimitFacts
 from django_jobflow.quotas import Quota
 from django_jobflow.states import JobState
@@ -52,7 +53,7 @@ class LimitsTests(TestCase):
         LimitFactory(value="email", concurrency=9, by="ann")
         LimitFactory(kind="job", value="a", concurrency=2)
 
-        assert [("job", "a", 2, None, True, ""), ("queue", "email", 9, 0, True, "ann")] == [
+        assert [("job", "a", 2, 0, True, ""), ("queue", "email", 9, 0, True, "ann")] == [
             (each.kind, each.name, each.quota.concurrency, each.running, each.is_override, each.by)
             for each in self.limits()
         ]
@@ -74,6 +75,25 @@ class LimitsTests(TestCase):
         JobRecordFactory(state=JobState.IN_PROGRESS, queue="email")
         assert [(2, True)] == [(each.running, each.is_full) for each in self.limits()]
 
+    def test_code_limits_too_and_former_names_count(self):
+        with registry.isolated():
+
+            @job(name="fetch", aliases=["old"], rate="1/s")
+            def fetch(): ...
+
+            [limit] = self.limits()
+            assert ("job", "fetch", Quota(None, 1, SECOND), False) == (
+                limit.kind,
+                limit.name,
+                limit.quota,
+                limit.is_override,
+            )
+
+            LimitFactory(kind="job", value="fetch", concurrency=3)
+            for name in ("fetch", "old", "other"):
+                JobRecordFactory(state=JobState.IN_PROGRESS, name=name)
+            assert [2] == [each.running for each in self.limits()]
+
     def test_next_start_is_when_there_is_a_token(self):
         rate = {"rate": 4, "period": SECOND, "burst": 1}
         LimitFactory(value="sms", concurrency=None, **rate, tokens=0.5, filled_at=NOON)
@@ -91,6 +111,6 @@ class LimitsTests(TestCase):
     def test_one_can_be_asked_for(self):
         LimitFactory(value="sms")
 
-        assert ["sms"] == [each.name for each in self.limits(only=("queue", "sms"))]
-        assert ["email"] == [each.name for each in self.limits(only=("queue", "email"))]
-        assert [] == self.limits(only=("job", "sms"))
+        assert ["sms"] == [each.name for each in self.limits(only=[("queue", "sms")])]
+        assert ["email"] == [each.name for each in self.limits(only=[("queue", "email")])]
+        assert [] == self.limits(only=[("job", "sms")])

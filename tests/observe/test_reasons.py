@@ -276,6 +276,84 @@ class LimitTests(Asking):
             sentence = "Queue 'email' is at its limit: 1 of 1 run."
             self.assert_why(Cause.LIMITED, sentence, record)
 
+    def test_job_is_limited_too(self):
+        LimitFactory(kind="job", value="a", concurrency=1)
+        self.make(JobState.IN_PROGRESS, name="a")
+
+        for record in (self.make(name="a"), self.make(JobState.WAITING, name="a", parked_for="a")):
+            facts = self.assert_why(Cause.LIMITED, "Job 'a' is at its limit: 1 of 1 run.", record)
+            assert {"kind": "job", "name": "a", "concurrency": 1, "running": 1} == facts
+
+    def test_rate_of_the_code_is_a_limit(self):
+        with registry.isolated():
+
+            @job(name="fetch", aliases=["old"], rate="1/m")
+            def fetch(): ...
+
+            LimitFactory(
+                kind="job",
+                value="fetch",
+                is_override=False,
+                concurrency=None,
+                tokens=0.0,
+                filled_at=NOON,
+            )
+            record = self.make(JobState.WAITING, name="old", parked_for="fetch")
+
+            self.assert_why(
+                Cause.LIMITED,
+                "Job 'fetch' is at its rate of 1/m: the next may start at "
+                "2026-11-21 12:01:00+00:00.",
+                record,
+            )
+
+    def test_parked_one_that_nothing_holds_back_waits_for_a_worker(self):
+        record = self.make(JobState.WAITING, name="a", parked_for="a")
+
+        sentence = "It waits until its job 'a' may start the next, and a worker is free."
+        facts = self.assert_why(Cause.PARKED, sentence, record)
+        assert {"name": "a"} == facts
+
+    def test_parked_one_is_paused_under_any_of_its_names(self):
+        with registry.isolated():
+
+            @job(name="fetch", aliases=["old"])
+            def fetch(): ...
+
+            PauseFactory(kind="job", value="fetch")
+            record = self.make(JobState.WAITING, name="old", parked_for="fetch")
+
+            self.assert_why(Cause.PAUSED, "Job 'fetch' is paused.", record)
+
+    def test_key_has_as_many_places_as_an_operator_says(self):
+        LimitFactory(kind="key", value="k", concurrency=2)
+        record = self.make(JobState.WAITING, execution_key="k")
+        first = self.make(JobState.IN_PROGRESS, execution_key="k")
+        assert Cause.KEY_FREE == record.why(now=NOON).cause
+
+        second = self.make(
+            JobState.RESERVED, execution_key="k", held_execution_key=key_digest("", "k", 7)
+        )
+
+        self.assert_why(
+            Cause.KEY_HELD,
+            "It waits behind execution key 'k', which 2 jobs hold: "
+            f"{first.pk} (IN_PROGRESS), {second.pk} (RESERVED).",
+            record,
+        )
+
+    def test_key_without_a_token_says_when_the_next_comes(self):
+        rate = {"rate": 1, "period": MINUTE}
+        LimitFactory(kind="key", value="k", concurrency=None, **rate, tokens=0.0, filled_at=NOON)
+        record = self.make(JobState.WAITING, execution_key="k")
+
+        self.assert_why(
+            Cause.LIMITED,
+            "Execution key 'k' is at its rate of 1/m: the next may start at "
+            "2026-11-21 12:01:00+00:00.",
+            record,
+        )
+
     def test_pause_is_told_before_a_limit(self):
         LimitFactory(value="email", concurrency=1)
         self.make(JobState.IN_PROGRESS, queue="email")

@@ -70,7 +70,7 @@ class Limiting(Asking):
             said: dict[str, Any] = {name: options[name] for name in LIMITS}
             control.set_limit(**named, **said, by=options["by"] or "", database=alias)
         [(kind, name)] = named.items()
-        found = observe.limits(alias, only=(kind, name))
+        found = observe.limits(alias, only=[(kind, name)])
         if options["json"]:
             _print(found, output, options)
             return 0

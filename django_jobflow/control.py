@@ -20,6 +20,8 @@ from django_jobflow.models import LimitKind, Pause, PauseKind
 from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, read_rate
 from django_jobflow.states import ENDED, JobState
 
+__all__ = ["clear_limit", "pause", "paused", "purge", "resume", "set_limit"]
+
 TEXT = 200  # letters of a reason, and of a name of who did it
 
 WAIT = frozenset(PURGED) - ENDED

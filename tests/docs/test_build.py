@@ -13,7 +13,7 @@ import pytest
 from django.core.management.base import CommandParser
 
 import django_jobflow
-from django_jobflow import checks, conf, observe, signals, states
+from django_jobflow import checks, conf, control, observe, operate, signals, states
 from django_jobflow.declare import call_options, options
 from django_jobflow.health import Finding, Health, Limits, Seen
 from django_jobflow.management.subcommands import SUBCOMMANDS
@@ -195,6 +195,15 @@ class ReferenceTests:
 
         names = {f"django_jobflow.{name}" for name in django_jobflow.__all__}
         assert {"django_jobflow.__version__"} == names - found
+
+    def test_verbs_of_an_operator(self, page):
+        pages = ["control", "models"]
+        found = {each.get("id") for name in pages for each in page(f"reference/{name}")("dt")}
+
+        controls = {f"django_jobflow.control.{name}" for name in control.__all__}
+        verbs = [name for name in vars(operate) if name.endswith("_many")]
+        many = {f"django_jobflow.operate.{name}" for name in verbs}
+        assert set() == (controls | many) - found
 
 
 class CommandTests:

@@ -24,16 +24,20 @@ from django_jobflow.observe import LimitFacts
 from django_jobflow.quotas import MOST, Quota, rate_text
 
 
+class CountField(forms.IntegerField):
+    """A whole number from 1, or nothing."""
+
+    widget = AdminIntegerFieldWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, min_value=1, max_value=MOST, **options)
+
+
 class LimitForm(ControlForm):
     """What is limited, and to how much; it begins with what is in force."""
 
-    concurrency = forms.IntegerField(
-        label=gettext_lazy("Running at a time"),
-        required=False,
-        min_value=1,
-        max_value=MOST,
-        widget=AdminIntegerFieldWidget,
-        help_text=gettext_lazy("Empty means no limit."),
+    concurrency = CountField(
+        label=gettext_lazy("Running at a time"), help_text=gettext_lazy("Empty means no limit.")
     )
     starts = forms.CharField(
         label=gettext_lazy("Starts"),
@@ -41,12 +45,8 @@ class LimitForm(ControlForm):
         max_length=50,
         help_text=gettext_lazy("So many in a time, as 100/m or 10/30s. Empty means no limit."),
     )
-    burst = forms.IntegerField(
+    burst = CountField(
         label=gettext_lazy("Burst"),
-        required=False,
-        min_value=1,
-        max_value=MOST,
-        widget=AdminIntegerFieldWidget,
         help_text=gettext_lazy(
             "Starts at once after a time without any. Empty means as many as the rate."
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -26,13 +28,36 @@ class LimitKind(models.TextChoices):
     KEY = "key", _("execution key")
 
 
-class Pause(models.Model):
+class Control(models.Model):
+    """What an operator has said of one thing: at most one row for each."""
+
+    kind: Any
+    value: Any
+
+    id = models.BigAutoField(primary_key=True)
+    by = models.CharField(_("by"), max_length=200, blank=True, default="")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value!r}"
+
+
+def _once(name: str, kinds: type[models.TextChoices]) -> list[models.BaseConstraint]:
+    """Return the constraints that a table of this *name* has one row of each thing."""
+    return [
+        models.UniqueConstraint(name=f"{name}_of", fields=["kind", "value"]),
+        models.CheckConstraint(name=f"{name}_kind", condition=Q(kind__in=kinds.values)),
+    ]
+
+
+class Pause(Control):
     """Records that no worker starts; those that run go on.
 
     ``until`` in the past ends it by itself.
     """
 
-    id = models.BigAutoField(primary_key=True)
     kind = ExactCharField(_("pauses a"), max_length=9, choices=PauseKind.choices)
     value = ExactCharField(
         _("name"), max_length=200, blank=True, help_text=_("Empty is the default partition.")
@@ -41,25 +66,16 @@ class Pause(models.Model):
         _("until"), null=True, blank=True, help_text=_("Empty means until it is resumed.")
     )
     reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
-    by = models.CharField(_("by"), max_length=200, blank=True, default="")
     created_at = models.DateTimeField(_("paused at"), db_default=Now())
 
     class Meta:
         db_table = "jobflow_pause"
         verbose_name = _("pause")
         verbose_name_plural = _("pauses")
-        constraints = [
-            models.UniqueConstraint(name="jobflow_pause_of", fields=["kind", "value"]),
-            models.CheckConstraint(
-                name="jobflow_pause_kind", condition=Q(kind__in=PauseKind.values)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.value!r}"
+        constraints = _once("jobflow_pause", PauseKind)
 
 
-class Limit(models.Model):
+class Limit(Control):
     """How many records of one kind may run at a time, and how many may start in a time.
 
     Its row is also the lock of those who take such records, and keeps the tokens of its rate.
@@ -69,7 +85,6 @@ class Limit(models.Model):
     empty.
     """
 
-    id = models.BigAutoField(primary_key=True)
     kind = ExactCharField(_("limits a"), max_length=5, choices=LimitKind.choices)
     value = ExactCharField(_("name"), max_length=255)
     concurrency = models.PositiveIntegerField(
@@ -89,7 +104,6 @@ class Limit(models.Model):
     tokens = models.FloatField(null=True, editable=False)
     filled_at = models.DateTimeField(null=True, editable=False)
     is_override = models.BooleanField(_("set by an operator"), default=False, editable=False)
-    by = models.CharField(_("by"), max_length=200, blank=True, default="")
     updated_at = models.DateTimeField(_("changed at"), db_default=Now())
 
     class Meta:
@@ -97,10 +111,7 @@ class Limit(models.Model):
         verbose_name = _("limit")
         verbose_name_plural = _("limits")
         constraints = [
-            models.UniqueConstraint(name="jobflow_limit_of", fields=["kind", "value"]),
-            models.CheckConstraint(
-                name="jobflow_limit_kind", condition=Q(kind__in=LimitKind.values)
-            ),
+            *_once("jobflow_limit", LimitKind),
             models.CheckConstraint(
                 name="jobflow_limit_rate",
                 condition=Q(rate__isnull=True, period__isnull=True, burst__isnull=True)
@@ -112,6 +123,3 @@ class Limit(models.Model):
                 & Q(Q(burst__isnull=True) | Q(burst__gte=1)),
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.value!r}"

@@ -3,7 +3,8 @@
 import json
 from io import StringIO
 
-from django.core.management import call_command
+import pytest
+from django.core.management import CommandError, call_command
 
 
 def ask(*arguments):
@@ -22,3 +23,10 @@ def ask_json(*arguments):
     code, printed = ask(*arguments, "--json")
     assert 0 == code
     return json.loads(printed)
+
+
+def refusal(*arguments):
+    """Return the exit code and the text of a refusal."""
+    with pytest.raises(CommandError) as caught:
+        ask(*arguments)
+    return caught.value.returncode, str(caught.value)

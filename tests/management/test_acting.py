@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.core.management import CommandError
 from django.utils import timezone
 
 from django_jobflow import states
@@ -12,7 +11,7 @@ from django_jobflow.management.subcommands.verbs import Cancel, Delete, Retry, R
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
 from tests.factories import FailedJobFactory, JobRecordFactory, SucceededJobFactory
-from tests.management.asking import ask, ask_json
+from tests.management.asking import ask, ask_json, refusal
 
 pytestmark = pytest.mark.django_db
 VERBS = (Retry, Cancel, RunNow, Delete)
@@ -21,13 +20,6 @@ DAY = timedelta(days=1)
 
 def state_of(record):
     return JobRecord.objects.get(pk=record.pk).state
-
-
-def refusal(*arguments):
-    """Return the exit code and the text of a refusal."""
-    with pytest.raises(CommandError) as caught:
-        ask(*arguments)
-    return caught.value.returncode, str(caught.value)
 
 
 class NamedTests:

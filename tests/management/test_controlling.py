@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.management import CommandError
 from django.utils import timezone
 
 from django_jobflow import control, job, observe
@@ -12,17 +11,10 @@ from django_jobflow.models import JobRecord, Pause
 from django_jobflow.quotas import Quota
 from django_jobflow.states import JobState
 from tests.factories import FailedJobFactory, JobRecordFactory, LimitFactory, PauseFactory
-from tests.management.asking import ask, ask_json
+from tests.management.asking import ask, ask_json, refusal
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-
-
-def refusal(*arguments):
-    """Return the exit code and the text of a refusal."""
-    with pytest.raises(CommandError) as caught:
-        ask(*arguments)
-    return caught.value.returncode, str(caught.value)
 
 
 class PauseTests:

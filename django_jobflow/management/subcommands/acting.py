@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -45,6 +46,7 @@ class Acting(Asking):
 
     Attributes:
         verb: The verb in the table of transitions; "" where it is none of them.
+        many: Does it to a queryset of records.
         infinitive: What it does, as in "would retry 3 jobs".
         past: What it has done, as in "3 jobs will run again".
         why_skipped: What those are that it does not apply to.
@@ -52,6 +54,7 @@ class Acting(Asking):
     """
 
     verb = ""
+    many: ClassVar[Callable[..., Done]]
     infinitive: str
     past: str
     why_skipped: str
@@ -66,7 +69,7 @@ class Acting(Asking):
 
     def act(self, rows: Rows, selection: Selection) -> Done:
         """Do it to *rows*."""
-        raise NotImplementedError
+        return type(self).many(rows)
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
         selection = self.checked(selection_of(options))

@@ -14,13 +14,11 @@ class Retry(Acting):
 
     name = "retry"
     verb = "retry"
+    many = operate.retry_many
     help = "Let failed and cancelled jobs run again, from attempt 0."
     infinitive = "retry"
     past = "will run again"
     why_skipped = "neither failed nor cancelled, or another unfinished job holds the queue key"
-
-    def act(self, rows: Rows, selection: Selection) -> Done:
-        return operate.retry_many(rows)
 
 
 class Cancel(Acting):
@@ -28,13 +26,11 @@ class Cancel(Acting):
 
     name = "cancel"
     verb = "cancel"
+    many = operate.cancel_many
     help = "Cancel jobs that wait, and ask those that run to stop."
     infinitive = "cancel"
     past = "cancelled"
     why_skipped = "ended already"
-
-    def act(self, rows: Rows, selection: Selection) -> Done:
-        return operate.cancel_many(rows)
 
 
 class RunNow(Acting):
@@ -42,19 +38,18 @@ class RunNow(Acting):
 
     name = "run-now"
     verb = "run_now"
+    many = operate.run_now_many
     help = "Make jobs due at once that wait for their time or for their retry."
     infinitive = "make due"
     past = "due now"
     why_skipped = "waiting for no time"
-
-    def act(self, rows: Rows, selection: Selection) -> Done:
-        return operate.run_now_many(rows)
 
 
 class Delete(Acting):
     """Deletes jobs that do not run."""
 
     name = "delete"
+    many = operate.delete_many
     help = (
         "Delete jobs for good, but for those that run; with --state succeeded, from the history."
     )
@@ -66,4 +61,4 @@ class Delete(Acting):
     def act(self, rows: Rows, selection: Selection) -> Done:
         if selection.is_of_succeeded:
             return operate.delete_succeeded_many(rows)
-        return operate.delete_many(rows)
+        return super().act(rows, selection)

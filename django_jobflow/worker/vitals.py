@@ -98,7 +98,9 @@ class Vitals:
     def __init__(self, threads: int) -> None:
         self._traces = 3 * threads
         self._memory = mmap.mmap(-1, HEADER.size + self._traces * KEPT * ENTRY.size)
+        self._memory[HEADER.size :] = ENTRY.pack(0, 0, NEVER) * (self._traces * KEPT)
         self._header = memoryview(self._memory)[: HEADER.size].cast("Q")
+        self._deadlines = memoryview(self._memory)[HEADER.size :].cast("d")[2::3]
         self._taken = count()
 
     # In the worker
@@ -140,6 +142,8 @@ class Vitals:
 
     def overdue(self, since: float) -> frozenset[Attempt]:
         """Return what runs and had to end by *since*, a moment of ``time.monotonic``."""
+        if min(self._deadlines) > since:  # read each second, so without making an entry of each
+            return frozenset()
         return frozenset(
             (job_id, count)
             for job_id, count, deadline in self._read()

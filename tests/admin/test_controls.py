@@ -267,15 +267,15 @@ class LimitTests:
     def test_list_has_the_limits_of_the_code(self, staff):
         with registry.isolated():
 
-            @job(name="fetch", rate="5/s")
-            def fetch(): ...
+            @job(name="crawl", rate="5/s")
+            def crawl(): ...
 
-            LimitFactory(kind="job", value="fetch", is_override=False, concurrency=None)
+            LimitFactory(kind="job", value="crawl", is_override=False, concurrency=None)
             LimitFactory(kind="job", value="gone", is_override=False, concurrency=None)
 
             response = staff.get(list_url("limit"))
 
-            assert [("fetch", "5/s", "the code")] == columns(response, "what", "starts", "source")
+            assert [("crawl", "5/s", "the code")] == columns(response, "what", "starts", "source")
 
     def test_deleted_limit_is_cleared_and_keeps_its_row(self, staff):
         limit = LimitFactory()

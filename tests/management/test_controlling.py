@@ -174,11 +174,11 @@ class LimitTests:
     def test_limit_of_the_code_is_listed(self):
         with registry.isolated():
 
-            @job(name="fetch", rate="5/s")
-            def fetch(): ...
+            @job(name="crawl", rate="5/s")
+            def crawl(): ...
 
-            expected = "Job 'fetch' may start 5/s, set by the code.\n"
-            assert (0, expected) == ask("limit", "--name=fetch")
+            expected = "Job 'crawl' may start 5/s, set by the code.\n"
+            assert (0, expected) == ask("limit", "--name=crawl")
 
     def test_json_has_the_limits(self):
         LimitFactory(by="ann", rate=5, period=HOUR, burst=2)

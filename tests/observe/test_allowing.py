@@ -78,19 +78,19 @@ class LimitsTests(TestCase):
     def test_code_limits_too_and_former_names_count(self):
         with registry.isolated():
 
-            @job(name="fetch", aliases=["old"], rate="1/s")
-            def fetch(): ...
+            @job(name="crawl", aliases=["old"], rate="1/s")
+            def crawl(): ...
 
             [limit] = self.limits()
-            assert ("job", "fetch", Quota(None, 1, SECOND), False) == (
+            assert ("job", "crawl", Quota(None, 1, SECOND), False) == (
                 limit.kind,
                 limit.name,
                 limit.quota,
                 limit.is_override,
             )
 
-            LimitFactory(kind="job", value="fetch", concurrency=3)
-            for name in ("fetch", "old", "other"):
+            LimitFactory(kind="job", value="crawl", concurrency=3)
+            for name in ("crawl", "old", "other"):
                 JobRecordFactory(state=JobState.IN_PROGRESS, name=name)
             assert [2] == [each.running for each in self.limits()]
 

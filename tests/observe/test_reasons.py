@@ -287,22 +287,22 @@ class LimitTests(Asking):
     def test_rate_of_the_code_is_a_limit(self):
         with registry.isolated():
 
-            @job(name="fetch", aliases=["old"], rate="1/m")
-            def fetch(): ...
+            @job(name="crawl", aliases=["old"], rate="1/m")
+            def crawl(): ...
 
             LimitFactory(
                 kind="job",
-                value="fetch",
+                value="crawl",
                 is_override=False,
                 concurrency=None,
                 tokens=0.0,
                 filled_at=NOON,
             )
-            record = self.make(JobState.WAITING, name="old", parked_for="fetch")
+            record = self.make(JobState.WAITING, name="old", parked_for="crawl")
 
             self.assert_why(
                 Cause.LIMITED,
-                "Job 'fetch' is at its rate of 1/m: the next may start at "
+                "Job 'crawl' is at its rate of 1/m: the next may start at "
                 "2026-11-21 12:01:00+00:00.",
                 record,
             )
@@ -317,13 +317,13 @@ class LimitTests(Asking):
     def test_parked_one_is_paused_under_any_of_its_names(self):
         with registry.isolated():
 
-            @job(name="fetch", aliases=["old"])
-            def fetch(): ...
+            @job(name="crawl", aliases=["old"])
+            def crawl(): ...
 
-            PauseFactory(kind="job", value="fetch")
-            record = self.make(JobState.WAITING, name="old", parked_for="fetch")
+            PauseFactory(kind="job", value="crawl")
+            record = self.make(JobState.WAITING, name="old", parked_for="crawl")
 
-            self.assert_why(Cause.PAUSED, "Job 'fetch' is paused.", record)
+            self.assert_why(Cause.PAUSED, "Job 'crawl' is paused.", record)
 
     def test_key_has_as_many_places_as_an_operator_says(self):
         LimitFactory(kind="key", value="k", concurrency=2)

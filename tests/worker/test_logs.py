@@ -307,7 +307,7 @@ class InterruptedTests:
     def test_attempt_that_timed_out_has_its_lines(self, drain, kind):
         class Plain(Job):
             keep_logs = True
-            timeout = 0.2
+            timeout = 0.5
 
             def perform(self):
                 logger.warning("begun")
@@ -316,7 +316,7 @@ class InterruptedTests:
 
         class Async(Job):
             keep_logs = True
-            timeout = 0.2
+            timeout = 0.5
 
             async def perform(self):
                 logger.warning("begun")
@@ -337,7 +337,7 @@ class InterruptedTests:
 
         class Stuck(Job):
             keep_logs = True
-            timeout = 0.1
+            timeout = 0.5
 
             def perform(self):
                 logger.warning("begun")

@@ -239,6 +239,7 @@ class Exchange:
         gates_without_token: Like ``out_of_tokens``, by the name of a gate.
         full_gates: Like ``full``.
         empty_gates: Of which fewer records wait than may start.
+        cut_gates: Of which fewer were started than may, since their queues have no room.
     """
 
     written: set[int] = field(default_factory=set)
@@ -252,6 +253,7 @@ class Exchange:
     gates_without_token: dict[str, float] = field(default_factory=dict)
     full_gates: dict[str, float] = field(default_factory=dict)
     empty_gates: set[str] = field(default_factory=set)
+    cut_gates: set[str] = field(default_factory=set)
 
 
 def key_digest(partition: str, key: str, place: int = 0) -> str:

@@ -26,11 +26,13 @@ class Controls:
         paused: What is paused now.
         limits: What operators have set; it wins over settings and code.
         partitions: Whether there is work in another partition than the default one.
+        rows: What has a row that is locked by those who take it, with or without a limit.
     """
 
     paused: frozenset[Named] = frozenset()
     limits: Mapping[Named, Quota] = field(default_factory=dict)
     partitions: bool = False
+    rows: frozenset[Named] = frozenset()
 
     def pauses(self, kind: str, value: str) -> bool:
         """Say whether *value* is paused."""
@@ -119,14 +121,15 @@ class Controlling(Waking):
         """Read what is in force.
 
         Database:
-            One statement for the pauses and one for the limits that operators have set.
+            One statement for the pauses and one for the rows of limits.
         """
         paused = self._lasting(now).values_list("kind", "value")
-        limits = self.limits.filter(is_override=True)
+        limits = list(self.limits)
         return Controls(
             paused=frozenset((kind, value) for kind, value in paused),
-            limits={(row.kind, row.value): quota_of(row) for row in limits},
+            limits={(row.kind, row.value): quota_of(row) for row in limits if row.is_override},
             partitions=partitions,
+            rows=frozenset((row.kind, row.value) for row in limits),
         )
 
     def prepare_limits(self, named: Collection[Named]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db import models
 from django.db.models import F, Q
 
 from django_jobflow.attempts import (
@@ -33,7 +34,7 @@ from django_jobflow.engines.limiting import (
 )
 from django_jobflow.engines.reserving import Reserving
 from django_jobflow.engines.statements import in_order
-from django_jobflow.models import LimitKind
+from django_jobflow.models import JobRecord, LimitKind
 from django_jobflow.models.querysets import OF_ANY_QUEUE, RESERVE_ORDER
 from django_jobflow.states import JobState
 
@@ -146,9 +147,9 @@ class Gating(Reserving, Limiting):
     ) -> int:
         if limit <= 0:
             return 0
-        found = self._first_parked(gate, demand.scope, limit, budgets)
+        found, is_cut = self._first_parked(gate, demand.scope, limit, budgets, now)
         if len(found) < limit:
-            exchange.empty_gates.add(gate)
+            (exchange.cut_gates if is_cut else exchange.empty_gates).add(gate)
         if not found:
             return 0
         moment = self.clock(now)
@@ -169,18 +170,27 @@ class Gating(Reserving, Limiting):
         return len(started)
 
     def _first_parked(
-        self, gate: str, scope: Scope, limit: int, budgets: dict[str, int]
-    ) -> list[Reservation]:
-        """Lock and return the first of those that wait for *gate*, within the *budgets*."""
+        self,
+        gate: str,
+        scope: Scope,
+        limit: int,
+        budgets: dict[str, int],
+        now: datetime | None,
+    ) -> tuple[list[Reservation], bool]:
+        """Lock and return the first of those that wait for *gate*, within the *budgets*.
+
+        Returns:
+            Them, and whether the budgets may have left some out.
+        """
         found: list[Reservation] = []
-        parked = self.records.filter(state=JobState.WAITING, parked_for=gate)
-        if scope.partitions is not None:
-            parked = parked.filter(partition__in=scope.partitions)
-        if scope.but_partitions:
-            parked = parked.exclude(partition__in=sorted(scope.but_partitions))
-        for queue in self._skip_parked("queue", gate):
+        is_cut = False
+        parked = self._parked_in(gate, scope).filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=self.clock(now))
+        )
+        for queue in filter(scope.has_queue, self._skip_parked("queue", gate)):
             most = min(limit, budgets.get(queue, limit))
-            if most > 0 and scope.has_queue(queue):
+            is_cut = is_cut or most < limit
+            if most > 0:
                 rows = parked.filter(queue=queue).order_by(*RESERVE_ORDER)
                 locked = self.locked(rows, skip=True).values_list(*RESERVATION_FIELDS)[:most]
                 found += [Reservation(*row) for row in locked]
@@ -188,7 +198,16 @@ class Gating(Reserving, Limiting):
         for each in found:
             if each.queue in budgets:
                 budgets[each.queue] -= 1
-        return found
+        return found, is_cut
+
+    def _parked_in(self, gate: str, scope: Scope) -> models.QuerySet[JobRecord]:
+        """Return the query of what waits for *gate* in the partitions of *scope*."""
+        parked = self.records.filter(state=JobState.WAITING, parked_for=gate)
+        if scope.partitions is not None:
+            parked = parked.filter(partition__in=scope.partitions)
+        if scope.but_partitions:
+            parked = parked.exclude(partition__in=sorted(scope.but_partitions))
+        return parked
 
     def _held_of_gates(self, gates: Sequence[Gate]) -> dict[str, int]:
         """Return how many records of each gate some worker holds."""
@@ -217,8 +236,12 @@ class Gating(Reserving, Limiting):
         return list(self._skip_parked("parked_for"))
 
     def has_parked(self, gate: str, scope: Scope) -> bool:
-        """Say whether records wait for *gate* in a queue of *scope*."""
-        return any(map(scope.has_queue, self._skip_parked("queue", gate)))
+        """Say whether records wait for *gate* in a queue and partition of *scope*."""
+        parked = self._parked_in(gate, scope)
+        return any(
+            parked.filter(queue=queue).exists()
+            for queue in filter(scope.has_queue, self._skip_parked("queue", gate))
+        )
 
     def unpark(self, gates: Collection[str], now: datetime | None = None) -> int:
         """Make up to 1,000 records that are parked for *gates* AVAILABLE; return how many.

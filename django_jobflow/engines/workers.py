@@ -89,6 +89,15 @@ class Registering(Ground):
             for row in rows.annotate(age=age).only(*SERVICE)[:most]
         ]
 
+    def known_names(self) -> set[str]:
+        """Return the names of the jobs that some worker knows.
+
+        Database:
+            One statement that reads their table.
+        """
+        rows = Worker._base_manager.using(self.alias).values_list("names", flat=True)
+        return {name for names in rows for name in names or ()}
+
     def services(self) -> set[Service]:
         """Return what the workers take work from.
 

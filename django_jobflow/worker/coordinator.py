@@ -312,6 +312,7 @@ class Coordinator:
                 self.duties.beat()
                 self.agenda.look_around()
         self.fetch.learn(self.agenda.glance)
+        self.agenda.news = self.agenda.news or self.fetch.gates.is_worth_a_look
         self.vitals.contact()
 
     def _wait(self) -> None:

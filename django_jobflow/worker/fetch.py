@@ -11,7 +11,7 @@ from datetime import timedelta
 from django_jobflow import conf
 from django_jobflow.attempts import Demand, Exchange, Reservation, Scope, Turn
 from django_jobflow.engines import Engine
-from django_jobflow.engines.controlling import Controls
+from django_jobflow.engines.controlling import Controls, Named
 from django_jobflow.engines.ground import SWEEP_BATCH
 from django_jobflow.engines.ranging import Lanes
 from django_jobflow.engines.waking import Glance
@@ -52,8 +52,6 @@ class Fetch:
         self.quotas: dict[str, Quota] = {}
         self._pause = min(settings.POLL_INTERVAL, timedelta(seconds=FRESH)).total_seconds()
         self._known_until = 0.0
-        self._prepared: set[str] = set()
-        self._prepared_gates: set[tuple[str, str]] = set()
         self._turns = Turns()
         self._lanes: Lanes = []
         self._listed_until = 0.0
@@ -88,29 +86,29 @@ class Fetch:
         )
         quotas = self.declared | self.controls.limits_of("queue")
         quotas = {name: quota for name, quota in quotas.items() if not quota.is_open}
-        if new := quotas.keys() - self._prepared:
-            self.engine.prepare_limits({("queue", name) for name in new})
-            self._prepared |= new
+        self._prepare({("queue", name) for name in quotas})
         if quotas != self.quotas:
             self._shutters.clear()
         self.quotas = quotas
+        self._known_until = time.monotonic() + self._pause
         self._learn_gates(glance)
         rated = [key for key, quota in self.controls.limits_of("key").items() if quota.rate]
         self._rated_at = {key: self._rated_at.get(key, 0.0) for key in rated}
-        self._known_until = time.monotonic() + self._pause
         self._listed_until = 0.0
 
     def _learn_gates(self, glance: Glance) -> None:
-        self._released |= self.gates.learn(self.controls)
-        limited = {("job", name) for name, quota in self.gates.quotas.items() if quota}
-        if new := limited - self._prepared_gates:
-            self.engine.prepare_limits(new)
-            self._prepared_gates |= new
+        self._released |= self.gates.learn(self.controls, waits=glance.sweeps)
+        self._prepare({("job", name) for name, quota in self.gates.quotas.items() if quota})
         if not self._has_learnt and glance.sweeps:
             self.release_forgotten()
         self._has_learnt = True
         if self._released:
             self._unpark()
+
+    def _prepare(self, limited: set[Named]) -> None:
+        """See that there are the rows to lock, also if somebody has deleted some."""
+        if new := limited - self.controls.rows:
+            self.engine.prepare_limits(new)
 
     def tend_keys(self) -> float | None:
         """Give turns to those who wait for a key with a rate, as it has tokens again.
@@ -134,9 +132,13 @@ class Fetch:
         """Let go what was parked for jobs that nothing holds back any more.
 
         Database:
-            One statement, and one for each job for which something is parked.
+            One statement, and one for each job for which something is parked; one more if
+            this process does not know one of these.
         """
-        self._released |= self.gates.forgotten(self.engine.parked_gates())
+        known, unknown = self.gates.forgotten(self.engine.parked_gates())
+        self._released |= known
+        if unknown:
+            self._released |= unknown - self.engine.known_names()
 
     def _unpark(self) -> None:
         self._released -= self.gates.quotas.keys()
@@ -145,6 +147,8 @@ class Fetch:
             self.engine.wake()
         if count < SWEEP_BATCH:
             self._released.clear()
+        else:
+            self._known_until = 0.0  # the next look is for more of them
 
     def serves(self, queue: str, partition: str | None = None) -> bool:
         """Say whether this process takes work from *queue*, in *partition* if one is given."""
@@ -165,7 +169,9 @@ class Fetch:
         Database:
             One statement on PostgreSQL and SQLite.
         """
-        # First, since it may make something AVAILABLE.
+        # First, since they may make something AVAILABLE.
+        if self._released:
+            self._unpark()
         pauses = [self.engine.promote_key(key) for key in self._rated_at]
         if any(self._may_take(*lane) for lane in self.engine.waiting_lanes()):
             return True
@@ -282,6 +288,8 @@ class Fetch:
         if reservation.queue in self.quotas:
             self._ended[reservation.queue] += 1
             self._shutters.open(reservation.queue)
+        if reservation.queue in self.quotas or reservation.queue in self.limits:
+            self.gates.note_room()
         if self.gates:
             self.gates.note_end(reservation)
 

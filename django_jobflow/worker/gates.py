@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from django_jobflow.attempts import Exchange, Gate, Reservation
 from django_jobflow.declare import registry
 from django_jobflow.engines.controlling import Controls
+from django_jobflow.engines.limiting import FULL
 from django_jobflow.quotas import Quota
 from django_jobflow.worker.shutters import Shutters
 
@@ -27,12 +28,16 @@ class Gates:
         self._maybe_parked: set[str] = set()
         self._queues: dict[str, set[str]] = {}
         self._heard_at = 0.0
+        self._served: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self.quotas)
 
-    def learn(self, controls: Controls) -> set[str]:
+    def learn(self, controls: Controls, *, waits: bool = True) -> set[str]:
         """Take in what is declared and what operators say.
+
+        Args:
+            waits: Whether there may be records that are parked.
 
         Returns:
             The jobs that are not held back any more.
@@ -43,7 +48,7 @@ class Gates:
             self._gate_of = {name: gate for gate in quotas for name in names_of(gate)}
             self._open_names = None
         self.quotas = quotas
-        self._maybe_parked = set(quotas)
+        self._maybe_parked = set(quotas) if waits else set()
         return former.keys() - quotas.keys()
 
     def names(self) -> frozenset[str]:
@@ -56,8 +61,9 @@ class Gates:
         return self._open_names[1]
 
     def asked(self) -> tuple[Gate, ...]:
-        """Return the gates of one look."""
+        """Return the gates of one look, first those that have been served least of late."""
         now = time.monotonic()
+        in_turn = sorted(self.quotas.items(), key=lambda item: self._served[item[0]])
         return tuple(
             Gate(
                 name,
@@ -66,17 +72,39 @@ class Gates:
                 asks=quota is not None and not self._shutters.is_shut(name, now),
                 has_parked=name in self._maybe_parked,
             )
-            for name, quota in self.quotas.items()
+            for name, quota in in_turn
+        )
+
+    @property
+    def is_worth_a_look(self) -> bool:
+        """Whether records may be parked that may start: a glance does not see them."""
+        now = time.monotonic()
+        return any(
+            self.quotas[name] is not None and not self._shutters.is_shut(name, now)
+            for name in self._maybe_parked & self.quotas.keys()
         )
 
     def took(self, gates: Iterable[Gate], exchange: Exchange) -> bool:
         """Take in what was found; say whether some could not be asked for all."""
-        self._shutters.shut(exchange.full_gates, exchange.gates_without_token)
+        full, without_token = exchange.full_gates, exchange.gates_without_token
+        if (token := min(exchange.out_of_tokens.values(), default=None)) is None:
+            full = dict.fromkeys(exchange.cut_gates, FULL) | full
+        else:  # of a queue
+            without_token = dict.fromkeys(exchange.cut_gates, token) | without_token
+        self._shutters.shut(full, without_token)
         self._maybe_parked |= exchange.parked.keys()
-        self._maybe_parked -= exchange.empty_gates
-        answered = exchange.full_gates.keys() | exchange.gates_without_token.keys()
+        self._maybe_parked -= exchange.empty_gates - exchange.cut_gates
+        self._note_turns(exchange)
+        answered = full.keys() | without_token.keys()
         asked = {gate.name for gate in gates if gate.asks}
         return not (asked & self._maybe_parked) <= answered
+
+    def _note_turns(self, exchange: Exchange) -> None:
+        """Put those of which something was started behind the others."""
+        last = max(self._served.values(), default=0) + 1
+        for gate in {self._gate_of.get(each.name) for each in exchange.started}:
+            if gate is not None:
+                self._served[gate] = last
 
     def opens_in(self) -> float | None:
         """Return after how many seconds one has a token again; None means never."""
@@ -90,6 +118,10 @@ class Gates:
             self.freed[gate] += 1
             self._queues.setdefault(gate, set()).add(reservation.queue)
             self._shutters.open(gate)
+
+    def note_room(self) -> None:
+        """Take in that a queue with a limit has room again."""
+        self._shutters.open_full()
 
     def left_over(self, exchange: Exchange) -> set[str]:
         """Return the queues of jobs with places that this process has freed and not taken."""
@@ -108,9 +140,15 @@ class Gates:
             self._maybe_parked = set(self.quotas)
             self._shutters.open_full()
 
-    def forgotten(self, parked: Iterable[str]) -> set[str]:
-        """Return those of *parked* that nothing holds back, as far as this process can know."""
-        return {name for name in parked if name not in self.quotas and registry.find(name)}
+    def forgotten(self, parked: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return those of *parked* that nothing holds back here.
+
+        Returns:
+            The jobs that this process knows, and those of which others may know more.
+        """
+        loose = {name for name in parked if name not in self.quotas}
+        known = {name for name in loose if registry.find(name)}
+        return known, loose - known
 
 
 def names_of(gate: str) -> tuple[str, ...]:
@@ -131,7 +169,9 @@ def _quotas(controls: Controls) -> dict[str, Quota | None]:
 
 
 def _by_job(limits: Mapping[str, Quota]) -> dict[str, Quota]:
-    return {_name_of(value): quota for value, quota in limits.items()}
+    """Return the *limits* of the jobs that may start here, by their names."""
+    known = ((registry.find(value), quota) for value, quota in limits.items())
+    return {job.definition().name: quota for job, quota in known if job is not None}
 
 
 def _name_of(value: str) -> str:

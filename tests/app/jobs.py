@@ -272,3 +272,13 @@ class Keyed(Job):
 
     def perform(self, key, group="one"):
         return key
+
+
+@job
+def occupy(path, seconds):
+    """Append a sign to a file as it begins, and one as it ends."""
+    with Path(path).open("a") as file:
+        file.write("+\n")
+        file.flush()
+        time.sleep(seconds)
+        file.write("-\n")

@@ -228,6 +228,19 @@ class AdmitTests(GateContract):
 
         assert count == len(self.take(Quota(9), scope=scope).started)
 
+    def test_record_that_has_become_pointless_is_not_started(self):
+        self.park(expires_at=LATER)
+        self.park(expires_at=LATER + MINUTE)
+
+        assert 1 == len(self.take(Quota(9)).started)
+
+    def test_room_of_a_queue_that_is_missing_does_not_mean_that_none_wait(self):
+        self.park(2)
+
+        exchange = self.take(Quota(9), scope=Scope(budgets={"default": 1}))
+
+        assert ({NAME}, set()) == (exchange.cut_gates, exchange.empty_gates)
+
     def test_limit_of_the_queue_counts_too(self):
         self.park(3)
         make(JobState.IN_PROGRESS, name=OTHER)
@@ -245,6 +258,19 @@ class LetGoTests(GateContract):
         assert sorted([NAME, OTHER]) == self.engine.parked_gates()
         assert self.engine.has_parked(NAME, Scope(queues=("email",)))
         assert not self.engine.has_parked(OTHER, Scope(queues=("email",)))
+
+    @pytest.mark.parametrize(
+        ("scope", "found"),
+        [
+            (Scope(partitions=("x",)), True),
+            (Scope(partitions=("",)), False),
+            (Scope(but_partitions=frozenset(["x"])), False),
+        ],
+    )
+    def test_partition_that_is_not_served_has_none(self, scope, found):
+        make(JobState.WAITING, parked_for=NAME, partition="x")
+
+        assert found is self.engine.has_parked(NAME, scope)
 
     def test_what_is_let_go_is_available_with_its_key(self):
         record = make(JobState.WAITING, parked_for=NAME, execution_key="e")

@@ -8,11 +8,19 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobflow import Job, control
 from django_jobflow.declare import registry
+from django_jobflow.engines import engine_for
+from django_jobflow.engines.ground import SWEEP_BATCH
 from django_jobflow.models import JobRecord, Limit, Pause, SucceededJob, Worker
+from django_jobflow.service import Service
+from django_jobflow.states import JobState
 from django_jobflow.worker.coordinator import Coordinator
+from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.turns import Turns
 from tests.app import jobs
+from tests.engines.contract import make, make_many
+
+ADD = jobs.add.definition().name
 
 
 def left():
@@ -201,6 +209,74 @@ class GateTests:
         Pause.objects.all().delete()  # past the verbs, as a restored backup would
 
         assert (5, 0) == (drain(), self.parked())
+
+    @pytest.mark.django_db
+    def test_all_that_is_let_go_is_work_however_much_it_is(self):
+        make_many(SWEEP_BATCH + 5, JobState.WAITING, parked_for=ADD, name=ADD)
+        fetch = Fetch(engine_for(), WorkerOptions(database="default"))
+        fetch.learn(engine_for().glance(None))
+        JobRecord.objects.filter(state=JobState.AVAILABLE).delete()
+
+        assert fetch.is_outdated
+        assert fetch.has_work()
+        assert 0 == self.parked()
+
+    @pytest.mark.parametrize("options", [{"partitions": ("",)}, {}])
+    def test_drain_leaves_what_is_parked_in_another_partition(self, drain, options):
+        control.set_limit(job=jobs.add.definition().name, concurrency=1)
+        make(JobState.WAITING, parked_for=ADD, name=ADD, args=[1], partition="acme")
+        if not options:
+            control.pause(partition="acme")
+
+        assert (0, 1) == (drain(**options), self.parked())
+
+    @pytest.mark.django_db
+    def test_row_that_was_deleted_is_there_again(self, own_jobs, settings):
+        settings.JOBFLOW = {"QUEUES": {"email": {"limit": 1}}}
+
+        class Mail(Job):
+            rate = "1/d"
+
+            def perform(self):
+                pass
+
+        fetch = Fetch(engine_for(), WorkerOptions(database="default"))
+        for _ in range(2):
+            fetch.learn(engine_for().glance(None))
+            assert {"job", "queue"} == set(Limit.objects.values_list("kind", flat=True))
+            Limit.objects.all().delete()
+
+    def test_two_limited_jobs_start_in_turn(self, drain, tmp_path):
+        note = jobs.note.definition().name
+        for name in (ADD, note):
+            control.set_limit(job=name, concurrency=100)
+        text = {"path": str(tmp_path / "notes"), "text": "x"}
+        jobs.add.enqueue_many({"a": number} for number in range(20))
+        jobs.note.using(queue="default").enqueue_many([text] * 3)
+
+        drain(threads=1)
+
+        runs = SucceededJob.objects.order_by("started_at", "id")
+        assert note in [run.name for run in runs[:8]]
+
+    @pytest.mark.parametrize("is_limited", [False, True])
+    def test_what_no_worker_knows_is_let_go_and_never_started(self, drain, is_limited):
+        record = make(JobState.WAITING, parked_for="shop.Gone", name="shop.Gone")
+        if is_limited:
+            control.set_limit(job="shop.Gone", concurrency=3)
+
+        assert 0 == drain()
+
+        record.refresh_from_db()
+        assert (JobState.SCHEDULED, None) == (record.state, record.parked_for)
+
+    def test_what_another_worker_knows_is_left_to_it(self, drain):
+        make(JobState.WAITING, parked_for="shop.Theirs", name="shop.Theirs")
+        engine_for().register_worker(
+            "w", host="h", pid=1, threads=1, service=Service(), names=["shop.Theirs"]
+        )
+
+        assert (0, 1) == (drain(), self.parked())
 
     def test_retries_are_limited_like_first_attempts(self, drain, own_jobs):
         class Flaky(Job):

@@ -8,7 +8,7 @@ import pytest
 
 from django_jobflow import control
 from django_jobflow.models import JobRecord, SucceededJob, Worker
-from django_jobflow.states import HELD, JobState
+from django_jobflow.states import JobState
 from tests.app import jobs
 
 OCCUPY = "tests.app.jobs.occupy"
@@ -54,7 +54,7 @@ class PauseTests:
         time.sleep(IN_FORCE)
 
         assert last == path.read_text().count("+")
-        assert not JobRecord.objects.filter(state__in=HELD).exists()
+        assert not JobRecord.objects.filter(state=JobState.IN_PROGRESS).exists()
 
     def test_resumed_job_goes_on(self, two_workers, until, path):
         control.pause(job=OCCUPY)

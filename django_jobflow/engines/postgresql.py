@@ -250,12 +250,13 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         """
         statement, values = gone_alone(ending, self._plan)
         began = time.monotonic()
-        rows = self._served(statement, values, prepares=True)
+        hit = self._hits(statement, values)
         if time.monotonic() - began > SLOW:
             self._plan += 1
-        if rows:
-            self._members_settled([ending])
-        return {pk for (pk,) in rows}
+        if not hit:
+            return set()
+        self._members_settled([ending])
+        return {ending.reservation.id}
 
     # Cursors
 

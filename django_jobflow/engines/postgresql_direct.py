@@ -93,8 +93,10 @@ def is_worth_it(raw: psycopg.Connection[Any], statement: Prepared) -> bool:
     return kept.uses[statement.name] > USES
 
 
-def row(connection: Any, statement: Prepared, texts: Sequence[bytes]) -> list[bytes]:
+def row(connection: Any, statement: Prepared, texts: Sequence[bytes | None]) -> list[bytes]:
     """Return the row that *statement* returns, each value in PostgreSQL's binary form.
+
+    Nothing in each place means that there was none.
 
     Args:
         texts: The values of its columns.

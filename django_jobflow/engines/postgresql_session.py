@@ -83,6 +83,29 @@ class Served(Notifying):
                 raise  # it is broken; the caller's next try is not prepared
         return self._served(statement, values, prepares=False)
 
+    def _hits(self, statement: str, values: dict[str, Any]) -> bool:
+        """Say whether a *statement* that is to be prepared returns a row.
+
+        In a transaction that is open already it goes without a cursor, and what that costs.
+        """
+        # psycopg is there only where PostgreSQL is used.
+        from django_jobflow.engines import postgresql_direct as direct
+
+        connection: Any = self.connection
+        connection.validate_no_broken_transaction()
+        prepared = direct.prepared(statement, tuple(values))
+        if (
+            not direct.is_in_transaction(connection)
+            or direct.is_watched(connection)
+            or not direct.is_worth_it(connection.connection, prepared)
+        ):
+            return bool(self._served(statement, values, prepares=True))
+        try:
+            return any(direct.row(connection, prepared, [*map(_text, values.values())]))
+        except Exception as error:
+            self.prepares = self.prepares and code_of(error) not in UNPREPARED
+            raise
+
     def _server_cursor(self, prepares: bool) -> CursorWrapper:
         """Return a cursor as Django's, but with values and rows in PostgreSQL's own form."""
         # psycopg is there only where PostgreSQL is used.
@@ -93,3 +116,8 @@ class Served(Notifying):
         cursor = (Prepared if prepares else Planned)(connection.connection)
         wrapped: CursorWrapper = connection._prepare_cursor(cursor)
         return wrapped
+
+
+def _text(value: Any) -> bytes | None:
+    """Return a number, a text, a truth or None as PostgreSQL reads it."""
+    return None if value is None else str(value).encode()

@@ -56,6 +56,30 @@ def slot(transactional_db):
     set_current(DETACHED)  # the bodies ran in the test's own thread
 
 
+class AloneTests:
+    """Transactional jobs that end one after the other on one connection."""
+
+    def test_end_is_fenced_also_by_a_statement_that_is_prepared(self, drain):
+        with registry.isolated():
+
+            class Fenced(Job):
+                transactional = True
+
+                def perform(self, number):
+                    Order.objects.create(number=number, email="a@example.com", total=1)
+                    if number == 9:
+                        JobRecord.objects.filter(args=[9]).update(reserved_by="another")
+                    return number
+
+            for number in range(10):
+                Fenced.enqueue(number)
+            drain(threads=1)
+
+        assert [*map(str, range(9))] == sorted(Order.objects.values_list("number", flat=True))
+        assert [*range(9)] == sorted(SucceededJob.objects.values_list("result", flat=True))
+        assert [[9]] == [*JobRecord.objects.values_list("args", flat=True)]
+
+
 class Runs:
     """What a test sees of the jobs that ran as one group."""
 

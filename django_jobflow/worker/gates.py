@@ -28,6 +28,7 @@ class Gates:
         self._maybe_parked: set[str] = set()
         self._queues: dict[str, set[str]] = {}
         self._heard_at = 0.0
+        self._has_missed_news = False
         self._served: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
@@ -62,6 +63,7 @@ class Gates:
 
     def asked(self) -> tuple[Gate, ...]:
         """Return the gates of one look, first those that have been served least of late."""
+        self._catch_up()
         now = time.monotonic()
         in_turn = sorted(self.quotas.items(), key=lambda item: self._served[item[0]])
         return tuple(
@@ -78,6 +80,7 @@ class Gates:
     @property
     def is_worth_a_look(self) -> bool:
         """Whether records may be parked that may start: a glance does not see them."""
+        self._catch_up()
         now = time.monotonic()
         return any(
             self.quotas[name] is not None and not self._shutters.is_shut(name, now)
@@ -107,8 +110,11 @@ class Gates:
                 self._served[gate] = last
 
     def opens_in(self) -> float | None:
-        """Return after how many seconds one has a token again; None means never."""
-        return self._shutters.opens_in()
+        """Return after how many seconds to ask again where nothing was found; None means never."""
+        pauses = [self._shutters.opens_in()]
+        if self._has_missed_news:
+            pauses.append(max(self._heard_at + DEAF - time.monotonic(), 0.0))
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     def note_end(self, reservation: Reservation) -> None:
         """Take in that a record has ended here, so that its place is free."""
@@ -134,9 +140,15 @@ class Gates:
 
     def hear(self) -> None:
         """Take in that there may be work that another has parked, or a place."""
+        self._has_missed_news = bool(self.quotas)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take in the news since the last time, if that was long enough ago."""
         now = time.monotonic()
-        if self.quotas and now - self._heard_at >= DEAF:
+        if self._has_missed_news and now - self._heard_at >= DEAF:
             self._heard_at = now
+            self._has_missed_news = False
             self._maybe_parked = set(self.quotas)
             self._shutters.open_full()
 

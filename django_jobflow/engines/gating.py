@@ -262,11 +262,7 @@ class Gating(Reserving, Limiting):
 
     def _skip_parked(self, column: str, *gate: str) -> Iterator[str]:
         of_gate = "parked_for IS NOT NULL" + (" AND parked_for = %s" if gate else "")
-        first = f"SELECT MIN({column}) FROM {self._table} WHERE {of_gate}"
-        [(found,)] = self._returned(first, [*gate])
-        while found is not None:
-            yield found
-            [(found,)] = self._returned(f"{first} AND {column} > %s", [*gate, found])
+        return self._each_value(column, f"FROM {self._table} WHERE {of_gate}", *gate)
 
 
 def _ranges(demand: Demand) -> Iterator[Q]:

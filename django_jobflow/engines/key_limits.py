@@ -28,8 +28,8 @@ class KeyLimiting(Limiting, Promoting):
             for one.
 
         Database:
-            One SELECT that locks the row of the limit, one for the holders, one for those who
-            wait, and what it costs to give them turns; for a rate one UPDATE, and one SELECT
+            One SELECT for the limit, one that locks its row, one for the holders, one for those
+            who wait, and what it costs to give them turns; for a rate one UPDATE, and one SELECT
             without a token.
         """
         partition, name = key
@@ -81,13 +81,9 @@ class KeyLimiting(Limiting, Promoting):
 
     def _parts(self) -> list[str]:
         """Return the partitions in which rows are WAITING."""
-        first = f"SELECT MIN({self._partition}) FROM {self._table} WHERE state = 'WAITING'"
-        found: list[str] = []
-        [(part,)] = self._returned(first, [])
-        while part is not None:
-            found.append(part)
-            [(part,)] = self._returned(f"{first} AND {self._partition} > %s", [part])
-        return found
+        return list(
+            self._each_value(self._partition, f"FROM {self._table} WHERE state = 'WAITING'")
+        )
 
 
 @lru_cache(maxsize=8)

@@ -71,7 +71,15 @@ class Ranging(Ground):
         return (Turn(tuple(ranges), limit),) if ranges else ()
 
     def _skip_along(self, column: str, condition: str, *values: str) -> Iterator[str]:
-        first = f"SELECT MIN({column}) {self._from_available} {condition}"
+        return self._each_value(column, f"{self._from_available} {condition}", *values)
+
+    def _each_value(self, column: str, source: str, *values: str) -> Iterator[str]:
+        """Yield the values of *column*, each once and in order: one index entry a statement.
+
+        Args:
+            source: FROM and WHERE of the statements, with the marks of *values*.
+        """
+        first = f"SELECT MIN({column}) {source}"
         [(found,)] = self._returned(first, values)
         while found is not None:
             yield found

@@ -108,13 +108,23 @@ def any_has(hook: str) -> bool:
 def due_after(ending: Ending) -> Due | None:
     """Return the hook that is to be called once *ending* is written, if the job has it."""
     job = registry.find(ending.reservation.name)
-    if job is None or not job._hooks or ending.error is None:
+    if job is None or not job._hooks:
+        return None
+    if ending.state is None:
+        return _due(job, ending.reservation, "on_success", ending.result)
+    if ending.error is None:
         return None
     if ending.discarded:
         return _due(job, ending.reservation, "on_discard", ending.error["message"])
     if ending.event == "job_cancelled":
         return _due(job, ending.reservation, "on_cancel", ending.error["message"])
     return _failure(job, ending.reservation, ending.error, ending.event == "job_retried")
+
+
+def due_after_success(record: Facts, result: Any) -> Due | None:
+    """Return what is to be called since somebody has ended *record* as a success."""
+    job = registry.find(record.name)
+    return None if job is None else _due(job, record, "on_success", result)
 
 
 def due_after_cancel(record: Facts) -> Due | None:

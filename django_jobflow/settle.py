@@ -62,7 +62,7 @@ def report(
     for ending in endings:
         if ending.reservation.id in written:
             _report(ending, seconds.get(ending.reservation.id, 0.0))
-            if ending.error is not None and (due := hooks.due_after(ending)):
+            if due := hooks.due_after(ending):
                 run_hook(due)
         else:
             lost(ending.reservation, ending.event)

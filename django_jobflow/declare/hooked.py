@@ -62,6 +62,13 @@ class Hooked:
                 ``Cancelled``, ``Released`` of ``django_jobflow.outcomes``.
         """
 
+    def on_success(self, result: Any) -> Any:
+        """Called after the commit that says that the record has succeeded.
+
+        Args:
+            result: What is kept of what the body returned: plain JSON.
+        """
+
     def on_failure(self, error: ErrorInfo, will_retry: bool) -> Any:
         """Called after the commit that says that an attempt has failed.
 
@@ -86,7 +93,7 @@ class Hooked:
         """
 
 
-HOOKS = ("before_run", "after_run", "on_failure", "on_cancel", "on_discard")
+HOOKS = ("before_run", "after_run", "on_success", "on_failure", "on_cancel", "on_discard")
 AROUND = frozenset({"before_run", "after_run"})
 """Those that are called in the slot, on the instance that performs."""
 

@@ -74,6 +74,8 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting):
         )
         self._settle_record(record, Succeeded(encoded), now)
         _announce("job_succeeded", record, result=encoded)
+        if due := hooks.due_after_success(record, encoded):
+            hooks.run_after_commit(due, self.alias)
 
     def fail_record(
         self, record: JobRecord, exception: BaseException, now: datetime | None

@@ -6,6 +6,7 @@ from tests.declare.declaring import PLACE, declare
 WRONG = [
     ("before_run", lambda: None, "before_run(self), got before_run()"),
     ("after_run", lambda self: None, "after_run(self, outcome), got after_run(self)"),
+    ("on_success", lambda self: None, "on_success(self, result), got on_success(self)"),
     (
         "on_failure",
         lambda self, error: None,

@@ -54,6 +54,9 @@ class Telling:
     def after_run(self, outcome):
         TOLD.append(("after_run", type(outcome)))
 
+    def on_success(self, result):
+        TOLD.append(("on_success", result))
+
     def on_failure(self, error, will_retry):
         TOLD.append(("on_failure", error.exception, error.message, will_retry))
 
@@ -100,6 +103,7 @@ class AroundTests:
         assert [
             ("before_run", {"how": "return", "number": 1}),
             ("after_run", Succeeded),
+            ("on_success", None),
         ] == TOLD
 
     @pytest.mark.parametrize(
@@ -291,6 +295,24 @@ class EndTests:
 
         assert [expected] == TOLD[2:]
 
+    @pytest.mark.parametrize("transactional", [False, True])
+    def test_success_is_told_with_its_result_once_it_is_committed(self, drain, transactional):
+        class Return(Job):
+            locals().update(transactional=transactional)
+
+            def perform(self, number):
+                return {"number": number}
+
+            def on_success(self, result):
+                kept = SucceededJob.objects.get(pk=self.context.job_id).result
+                TOLD.append((self.arguments, result, kept, connection.in_atomic_block))
+
+        Return.enqueue(7)
+
+        drain()
+
+        assert [({"number": 7}, {"number": 7}, {"number": 7}, False)] == TOLD
+
     def test_failure_tells_whether_there_is_another_attempt(self, drain):
         job = declare_telling(max_attempts=2, base_delay=0)
         job.enqueue("error")
@@ -382,6 +404,16 @@ class WithoutSlotTests:
         record.fail(ValueError("by hand"))
 
         assert [("on_failure", "builtins.ValueError", "by hand", True)] == TOLD
+
+    @pytest.mark.django_db(transaction=True)
+    def test_verb_of_the_record_tells_a_success(self):
+        declare_telling().enqueue("return")
+        [record] = JobRecord.objects.reserve(1, worker="w")
+        record.start()
+
+        record.succeed({"by": "hand"})
+
+        assert [("on_success", {"by": "hand"})] == TOLD
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("spent", [False, True])

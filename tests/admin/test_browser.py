@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from django_jobflow.models import JobRecord, Pause
+from tests.admin.browser import log_in
 from tests.admin.site import list_url, page_url, superuser
 from tests.factories import FailedJobFactory
 
@@ -14,14 +15,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def user(live_server):
     return superuser()
-
-
-def log_in(page, address):
-    """Ask for *address* as a stranger, and log in as it is asked for."""
-    page.goto(address)
-    page.get_by_label("Username").fill("root")
-    page.get_by_label("Password").fill("root")
-    page.get_by_role("button", name="Log in").click()
 
 
 def choose(page, action):

@@ -117,6 +117,20 @@ class Enqueuer:
             )
         return Prepared(self._full_terms(), self._call(args, kwargs), self.database)
 
+    def store_new(self, prepared: Prepared) -> JobRecord | None:
+        """Store a call from ``prepared`` in the caller's transaction; None if its key is held.
+
+        Nothing becomes of the holder, whatever ``on_duplicate`` says.
+
+        Database:
+            As ``Job.enqueue``.
+        """
+        engine, call = engine_for(self.database), prepared.call
+        record = self._insert(engine, call, prepared.terms)
+        if record is not None:
+            self._tell(engine, [(record.pk, call)], [record])
+        return record
+
     def _refuse_strange_batch(self) -> None:
         batch = self.options.get("batch")
         if batch is not None and batch._state.db != self.database:

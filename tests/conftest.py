@@ -26,6 +26,7 @@ DATABASE_MATTERS_NOT = {"docs", "example", "test_packaging.py"}
 PURE = {
     "arguments",
     "declare",
+    "moving/test_pickled.py",
     "test_audit.py",
     "test_backoff.py",
     "test_conf.py",

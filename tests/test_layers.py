@@ -19,7 +19,7 @@ LAYERS = {
     1: "declare arguments entries endings hooks middleware notices service logs",
     2: "models engines",
     3: "enqueue execute settle operate control observe health",
-    4: "worker maintain",
+    4: "worker maintain moving",
     5: "apps checks admin templatetags management views testing __init__",
 }
 LAYERS_OF_STRANGERS = {3}  # whose rooms do not import each other

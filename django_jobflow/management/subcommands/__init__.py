@@ -2,6 +2,7 @@
 
 from django_jobflow.management.subcommands.base import Subcommand
 from django_jobflow.management.subcommands.health import Health
+from django_jobflow.management.subcommands.importing import Importing
 from django_jobflow.management.subcommands.limiting import Limiting
 from django_jobflow.management.subcommands.listing import Listing
 from django_jobflow.management.subcommands.pausing import Pausing, Resuming
@@ -27,6 +28,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Resuming,
     Limiting,
     Purge,
+    Importing,
     Workers,
     Health,
 )

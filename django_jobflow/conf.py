@@ -63,6 +63,7 @@ class Settings:
         RETAIN_SUCCEEDED: How long succeeded jobs are kept. None keeps them for ever, 0 keeps
             none.
         RETAIN_FAILED: How long failed and cancelled jobs are kept. None keeps them for ever.
+        RETAIN_AUDIT: How long it is kept what operators have done. None keeps it for ever.
         MAX_ARGUMENTS_SIZE: Bytes of JSON that the arguments of one job may take.
         MAX_RESULT_SIZE: Bytes of JSON that one result may take.
     """
@@ -81,6 +82,7 @@ class Settings:
     TIMEOUT_GRACE: timedelta = timedelta(seconds=5)
     RETAIN_SUCCEEDED: timedelta | None = timedelta(days=7)
     RETAIN_FAILED: timedelta | None = None
+    RETAIN_AUDIT: timedelta | None = timedelta(days=365)
     MAX_ARGUMENTS_SIZE: int = 1024 * 1024
     MAX_RESULT_SIZE: int = 1024 * 1024
 
@@ -189,6 +191,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "TIMEOUT_GRACE": _duration(zero=True),
     "RETAIN_SUCCEEDED": _duration(zero=True, none=True),
     "RETAIN_FAILED": _duration(zero=True, none=True),
+    "RETAIN_AUDIT": _duration(zero=True, none=True),
     "MAX_ARGUMENTS_SIZE": _size,
     "MAX_RESULT_SIZE": _size,
 }

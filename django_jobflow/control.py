@@ -1,23 +1,26 @@
 """What an operator does with a queue: pauses it, limits it over all hosts, empties it.
 
 Pauses and limits are rows, which every worker reads within a second. What runs already goes on.
+Each verb is written to the audit, in the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import models, transaction
 
+from django_jobflow.audit import By, Trail, actor_of
 from django_jobflow.declare.call_options import read_call_options, read_key
 from django_jobflow.declare.options import read_option
-from django_jobflow.engines import engine_for
+from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.purging import PURGED
 from django_jobflow.exceptions import InvalidJob, checked_delay
-from django_jobflow.models import LimitKind, Pause, PauseKind
-from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, read_rate
+from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, PauseKind
+from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, rate_text, read_rate
 from django_jobflow.states import ENDED, JobState
 
 __all__ = ["clear_limit", "pause", "paused", "purge", "resume", "set_limit"]
@@ -36,7 +39,7 @@ def pause(
     until: datetime | None = None,
     for_: float | timedelta | None = None,
     reason: str = "",
-    by: str = "",
+    by: By = "",
     database: str | None = None,
 ) -> None:
     """Let no worker start records of a queue, a job or a partition; what runs goes on.
@@ -50,7 +53,7 @@ def pause(
         until: The moment at which the pause ends by itself, or
         for_: seconds or a timedelta until then. Neither means until ``resume``.
         reason: For others to read.
-        by: Who says so.
+        by: Who says so: a name, or an ``audit.Actor``.
         database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
 
     Raises:
@@ -61,13 +64,14 @@ def pause(
     if for_ is not None and moment is not None:
         raise InvalidJob(f"pause: expected until or for_, got both: {until!r} and {for_!r}.")
     span = None if for_ is None else checked_delay("pause", for_, "for_")
-    engine_for(database).pause(
-        kind,
-        value,
-        until=moment if span is None else span,
-        reason=_text("pause", "reason", reason),
-        by=_text("pause", "by", by),
-    )
+    said: dict[str, Any] = {
+        "until": moment if span is None else span,
+        "reason": _text("pause", "reason", reason),
+        "by": _text("pause", "by", actor_of(by).name),
+    }
+    detail = {name: str(said[name]) for name in ("until", "reason") if said[name]}
+    trail = _trail(database, AuditAction.PAUSE, kind, value, by, detail)
+    trail.do(lambda: trail.engine.pause(kind, value, **said), lambda _: {"count": 1})
 
 
 def resume(
@@ -75,11 +79,13 @@ def resume(
     queue: str | None = None,
     job: str | None = None,
     partition: str | None = None,
+    by: By = "",
     database: str | None = None,
 ) -> bool:
     """End a pause; say whether there was one."""
     kind, value = _named("resume", PauseKind, queue=queue, job=job, partition=partition)
-    return engine_for(database).resume(kind, value)
+    trail = _trail(database, AuditAction.RESUME, kind, value, by)
+    return trail.do(lambda: trail.engine.resume(kind, value), _one_if)
 
 
 def paused(*, database: str | None = None) -> list[Pause]:
@@ -95,7 +101,7 @@ def set_limit(
     concurrency: int | None = None,
     rate: Any = None,
     burst: int | None = None,
-    by: str = "",
+    by: By = "",
     database: str | None = None,
 ) -> None:
     """Limit a queue, a job or an execution key over all hosts, whatever the settings say.
@@ -111,7 +117,7 @@ def set_limit(
             ``(100, timedelta(minutes=1))``. None means any number.
         burst: Records that may start at once after a time without any. None means as many as
             the rate says.
-        by: Who says so.
+        by: Who says so: a name, or an ``audit.Actor``.
         database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
 
     Raises:
@@ -119,8 +125,10 @@ def set_limit(
     """
     kind, value = _named("set_limit", LimitKind, queue=queue, job=job, key=key)
     quota = read_quota("set_limit", concurrency, rate, burst, kind=kind)
-    engine = engine_for(database)
-    engine.set_limit(kind, value, quota, _text("set_limit", "by", by))
+    who = _text("set_limit", "by", actor_of(by).name)
+    trail = _trail(database, AuditAction.SET_LIMIT, kind, value, by, _detail_of(quota))
+    engine = trail.engine
+    trail.do(lambda: engine.set_limit(kind, value, quota, who), lambda _: {"count": 1})
     if key is not None:
         transaction.on_commit(lambda: engine.promote_key(value), using=engine.alias)
 
@@ -130,12 +138,14 @@ def clear_limit(
     queue: str | None = None,
     job: str | None = None,
     key: str | None = None,
+    by: By = "",
     database: str | None = None,
 ) -> bool:
     """Let the settings and the code decide again; say whether ``set_limit`` had been used."""
     kind, value = _named("clear_limit", LimitKind, queue=queue, job=job, key=key)
-    engine = engine_for(database)
-    cleared = engine.clear_limit(kind, value)
+    trail = _trail(database, AuditAction.CLEAR_LIMIT, kind, value, by)
+    engine = trail.engine
+    cleared = trail.do(lambda: engine.clear_limit(kind, value), _one_if)
     if cleared and key is not None:
         transaction.on_commit(engine.promote_waiting, using=engine.alias)
     return cleared
@@ -148,6 +158,7 @@ def purge(
     partition: str | None = None,
     states: Iterable[str] | None = None,
     dry_run: bool = False,
+    by: By = "",
     database: str | None = None,
 ) -> int:
     """Delete for good what waits in a queue; return how many records that were.
@@ -162,6 +173,7 @@ def purge(
         states: Only those in these states, of which FAILED and CANCELLED are gone only if they
             are named. None means all that wait.
         dry_run: Whether to delete nothing, and only count.
+        by: Who says so: a name, or an ``audit.Actor``.
         database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
 
     Raises:
@@ -178,8 +190,17 @@ def purge(
     }
     wanted = WAIT if states is None else _read_states(states)
     engine = engine_for(database)
-    verb = engine.purgeable if dry_run else engine.purge
-    return verb(engine.records.filter(**read), wanted)
+    rows = engine.records.filter(**read)
+    if dry_run:
+        return engine.purgeable(rows, wanted)
+    detail = {"states": sorted(wanted)}
+    subject = " ".join(f"{name}:{value}" for name, value in read.items())
+    trail = Trail(engine, AuditAction.PURGE, by=by, subject=subject, detail=detail)
+    return engine.purge(rows, wanted, partial(_delete, trail))
+
+
+def _delete(trail: Trail, rows: models.QuerySet[JobRecord]) -> int:
+    return trail.do(lambda: trail.engine.delete(rows), lambda deleted: {"count": deleted})
 
 
 def read_name(subject: str, kind: str, name: Any) -> str:
@@ -209,6 +230,30 @@ def read_quota(
         raise InvalidJob(f"{subject}: expected a rate with burst, got burst={burst!r} alone.")
     number, period = found or (None, None)
     return Quota(concurrency, number, period, burst)
+
+
+def _trail(
+    database: str | None,
+    action: AuditAction,
+    kind: str,
+    value: str,
+    by: By,
+    detail: Mapping[str, Any] | None = None,
+) -> Trail:
+    engine: Engine = engine_for(database)
+    word = "name" if kind == "job" else kind  # as the search calls it
+    return Trail(engine, action, by=by, subject=f"{word}:{value}", detail=detail)
+
+
+def _one_if(changed: bool) -> dict[str, int]:
+    return {"count": int(changed)}
+
+
+def _detail_of(quota: Quota) -> dict[str, Any]:
+    rate = None
+    if quota.rate is not None and quota.period is not None:
+        rate = rate_text(quota.rate, quota.period)
+    return {"concurrency": quota.concurrency, "rate": rate, "burst": quota.burst}
 
 
 def _named(subject: str, kinds: Any, **names: str | None) -> tuple[str, str]:

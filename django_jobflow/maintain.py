@@ -12,13 +12,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from django_jobflow import conf, events, hooks, settle, signals
+from django_jobflow import audit, conf, events, hooks, settle, signals
 from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
 from django_jobflow.declare import registry
 from django_jobflow.endings import LAPSED, decide, lost_error
 from django_jobflow.engines import Engine
 from django_jobflow.execute import timed_out
-from django_jobflow.models import JobRecord
+from django_jobflow.models import AuditAction, JobRecord
 from django_jobflow.notices import Notice, notice
 from django_jobflow.outcomes import Outcome, Released
 from django_jobflow.states import JobState
@@ -194,17 +194,29 @@ def _itself(record: JobRecord) -> JobRecord:
     return record
 
 
-def prune(engine: Engine) -> int:
+def prune(engine: Engine, by: audit.By | None = None) -> int:
     """Delete what is older than its retention; return how many rows.
 
     A success is kept for as long as its job says, or else JOBFLOW["RETAIN_SUCCEEDED"]; what
-    failed or was cancelled, for JOBFLOW["RETAIN_FAILED"].
+    failed or was cancelled, for JOBFLOW["RETAIN_FAILED"]; the audit, for
+    JOBFLOW["RETAIN_AUDIT"].
+
+    Args:
+        by: The operator who asked for it, for the audit. None means that nobody did.
     """
-    total = sum(map(engine.prune, prunable(engine)))
+    noted = None
+    if by is not None:
+        trail = audit.Trail(engine, AuditAction.PRUNE, by=by)
+        noted = partial(trail.do, told=_count)
+    total = sum(engine.prune(rows, noted) for rows in prunable(engine))
     engine.prune_holds()
     if total:
         events.log(logger, logging.INFO, "jobs_pruned", rows=total)
     return total
+
+
+def _count(deleted: int) -> dict[str, int]:
+    return {"count": deleted}
 
 
 def prunable(engine: Engine) -> Iterator[QuerySet[Any]]:
@@ -221,6 +233,8 @@ def prunable(engine: Engine) -> Iterator[QuerySet[Any]]:
             yield engine.old_succeeded(now - retain, names=names)
     if settings.RETAIN_FAILED is not None:
         yield engine.old_ended(now - settings.RETAIN_FAILED)
+    if settings.RETAIN_AUDIT is not None:
+        yield audit.old_entries(engine.alias, now - settings.RETAIN_AUDIT)
 
 
 def _own_retentions(common: timedelta | None) -> dict[timedelta | None, list[str]]:

@@ -1,22 +1,26 @@
-"""What an operator does to many records at once: one verb for the admin and for code.
+"""What an operator does to records, one or very many: one verb for the admin and for code.
 
 Each works through its records by the thousand, a short transaction for each: an operator may
-ask for all of a million. What it has done stays done if it is interrupted.
+ask for all of a million. What it has done stays done if it is interrupted. Each is written to
+the audit, in the same transactions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import models
+from django.views.decorators.debug import sensitive_variables
 
 from django_jobflow import hooks, signals
+from django_jobflow.audit import By, Trail, subject_of_jobs
 from django_jobflow.declare import edits, registry
 from django_jobflow.engines import Engine, engine_for
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import AuditAction, Batch, JobRecord, SucceededJob
 
 Records = models.QuerySet[JobRecord]
 
@@ -37,41 +41,58 @@ class Done:
     asked: int = 0
     skipped: int = 0
 
+    def __add__(self, other: Done) -> Done:
+        return Done(self.done + other.done, self.asked + other.asked, self.skipped + other.skipped)
 
-def retry_many(records: Records, *, now: datetime | None = None) -> Done:
+
+def retry_many(
+    records: Records, *, now: datetime | None = None, by: By = "", subject: str = ""
+) -> Done:
     """Let the FAILED and CANCELLED ones of *records* run again, from attempt 0.
 
     One whose queue key is held by another job is skipped.
+
+    Args:
+        by: Who does it, for the audit.
+        subject: What *records* are, for the audit: a search for them.
     """
-    done = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        done += len(engine.retry(engine.records.filter(pk__in=ids), now))
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+    return _each(
+        records,
+        lambda rows: len(engine.retry(rows, now)),
+        Trail(engine, AuditAction.RETRY, by=by, subject=subject),
+    )
 
 
-def cancel_many(records: Records, *, now: datetime | None = None) -> Done:
+def cancel_many(
+    records: Records, *, now: datetime | None = None, by: By = "", subject: str = ""
+) -> Done:
     """Cancel the waiting ones of *records* and ask the running ones to stop."""
-    done = asked = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        cancelled, running = engine.cancel(engine.records.filter(pk__in=ids), now)
-        _announce_cancelled(engine, cancelled)
-        done += len(cancelled)
-        asked += len(running)
-        total += len(ids)
-    return Done(done, asked, total - done - asked)
+    trail = Trail(engine, AuditAction.CANCEL, by=by, subject=subject)
+    return _cancel(records, trail, now)
 
 
-def run_now_many(records: Records, *, now: datetime | None = None) -> Done:
+def cancel_batch(batch: Batch, *, now: datetime | None = None, by: By = "") -> Done:
+    """Close *batch*, cancel its waiting members and ask the running ones to stop."""
+    engine = engine_for(batch._state.db)
+    trail = Trail(engine, AuditAction.CANCEL_BATCH, by=by, subject=f"batch:{batch.pk}")
+    trail.do(lambda: batch.close(now), lambda _: {})
+    done = _cancel(batch.records.filter(finished_at__isnull=True), trail, now)
+    batch.refresh_from_db(using=engine.alias)
+    return done
+
+
+def run_now_many(
+    records: Records, *, now: datetime | None = None, by: By = "", subject: str = ""
+) -> Done:
     """Make the SCHEDULED and RETRY ones of *records* due at once."""
-    done = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        done += engine.run_now(engine.records.filter(pk__in=ids), now)
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+    return _each(
+        records,
+        lambda rows: engine.run_now(rows, now),
+        Trail(engine, AuditAction.RUN_NOW, by=by, subject=subject),
+    )
 
 
 def reschedule_many(
@@ -80,53 +101,180 @@ def reschedule_many(
     run_at: datetime | None = None,
     delay: float | timedelta | None = None,
     now: datetime | None = None,
+    by: By = "",
+    subject: str = "",
 ) -> Done:
     """Make the waiting ones of *records* due at *run_at*, or *delay* from now."""
     due = edits.read_due("reschedule_many", run_at, delay)
-    done = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        done += engine.reschedule(engine.records.filter(pk__in=ids), **due, now=now)
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+    return _each(
+        records,
+        lambda rows: engine.reschedule(rows, **due, now=now),
+        Trail(engine, AuditAction.RESCHEDULE, by=by, subject=subject, detail=_told_of(due)),
+    )
 
 
-def update_many(records: Records, *, now: datetime | None = None, **changes: Any) -> Done:
+def update_many(
+    records: Records,
+    *,
+    now: datetime | None = None,
+    by: By = "",
+    subject: str = "",
+    **changes: Any,
+) -> Done:
     """Change how the waiting ones of *records* are to run.
 
     One whose attempts so far leave none of a new ``max_attempts`` is skipped.
 
     Args:
+        by: Who does it, for the audit.
+        subject: What *records* are, for the audit.
         changes: ``queue``, ``priority``, ``max_attempts``, ``timeout``, ``tags``, ``meta``,
             ``expires_at``, as ``JobRecord.update`` takes them.
     """
     values = edits.read_options("update_many", changes)
-    done = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        done += engine.edit(engine.records.filter(pk__in=ids), values, now)
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+    return _each(
+        records,
+        lambda rows: engine.edit(rows, values, now),
+        Trail(engine, AuditAction.UPDATE, by=by, subject=subject, detail=_told_of(changes)),
+    )
 
 
-def delete_many(records: Records) -> Done:
+def delete_many(records: Records, *, by: By = "", subject: str = "") -> Done:
     """Delete *records* but for the running ones, which are skipped: cancel those first."""
-    done = total = 0
     engine = engine_for(records.db)
-    for ids in _batches(records):
-        done += engine.delete(engine.records.filter(pk__in=ids))
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+    trail = Trail(engine, AuditAction.DELETE, by=by, subject=subject)
+    return _each(records, engine.delete, trail)
 
 
-def delete_succeeded_many(jobs: models.QuerySet[SucceededJob]) -> Done:
+def delete_succeeded_many(
+    jobs: models.QuerySet[SucceededJob], *, by: By = "", subject: str = ""
+) -> Done:
     """Delete *jobs* from the history."""
-    done = total = 0
     engine = engine_for(jobs.db)
+    trail = Trail(engine, AuditAction.DELETE_SUCCEEDED, by=by, subject=subject)
+    total = Done(0)
     for ids in _batches(jobs):
-        done += engine.delete_succeeded(ids)
-        total += len(ids)
-    return Done(done=done, skipped=total - done)
+        total += trail.do(partial(_deleted_of_history, engine, ids), _numbers, ids)
+    return total
+
+
+def _deleted_of_history(engine: Engine, ids: list[int]) -> Done:
+    return _done(ids, engine.delete_succeeded(ids))
+
+
+# One record: what its own verbs do, written to the audit.
+
+
+@sensitive_variables()
+def retry(record: JobRecord, *, by: By = "", **changes: Any) -> None:
+    """Do what ``record.retry()`` does."""
+    trail = _trail_of(record, AuditAction.RETRY, by, _told_of(changes))
+    trail.do(lambda: record.retry(**changes), _one)
+
+
+def cancel(record: JobRecord, *, by: By = "") -> bool:
+    """Do what ``record.cancel()`` does."""
+    trail = _trail_of(record, AuditAction.CANCEL, by)
+    return trail.do(record.cancel, lambda cancelled: {"count" if cancelled else "asked": 1})
+
+
+def run_now(record: JobRecord, *, by: By = "") -> bool:
+    """Do what ``record.run_now()`` does."""
+    return _trail_of(record, AuditAction.RUN_NOW, by).do(record.run_now, _one_if)
+
+
+def reschedule(
+    record: JobRecord,
+    *,
+    run_at: datetime | None = None,
+    delay: float | timedelta | None = None,
+    by: By = "",
+) -> None:
+    """Do what ``record.reschedule()`` does."""
+    due = {"run_at": run_at, "delay": delay}
+    trail = _trail_of(record, AuditAction.RESCHEDULE, by, _told_of(due))
+    trail.do(lambda: record.reschedule(run_at=run_at, delay=delay), _one)
+
+
+@sensitive_variables()
+def update(record: JobRecord, *, by: By = "", **changes: Any) -> None:
+    """Do what ``record.update()`` does."""
+    trail = _trail_of(record, AuditAction.UPDATE, by, _told_of(changes))
+    trail.do(lambda: record.update(**changes), _one)
+
+
+def _trail_of(
+    record: JobRecord, action: AuditAction, by: By, detail: Mapping[str, Any] | None = None
+) -> Trail:
+    engine, subject = engine_for(record._state.db), subject_of_jobs([record.pk])
+    return Trail(engine, action, by=by, subject=subject, detail=detail)
+
+
+def _one(_: object) -> dict[str, int]:
+    return {"count": 1}
+
+
+def _one_if(changed: bool) -> dict[str, int]:
+    return {"count": int(changed)}
+
+
+SHOWN = frozenset({"queue", "priority", "max_attempts", "timeout", "run_at", "delay"})
+"""What the audit says of a change beside its name: others may be sensitive."""
+
+
+def _told_of(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit says of *changes*."""
+    told = {
+        name: value if isinstance(value, int | float | str) else str(value)
+        for name, value in changes.items()
+        if name in SHOWN and value is not None
+    }
+    hidden = sorted(changes.keys() - SHOWN)
+    return {"set": told} | ({"changed": hidden} if hidden else {}) if told or hidden else {}
+
+
+# Many
+
+
+def _each(records: Records, step: Callable[[Records], int], trail: Trail) -> Done:
+    """Do *step* to *records* by the thousand, and write it down."""
+    total = Done(0)
+    for ids in _batches(records):
+        total += trail.do(partial(_stepped, trail.engine, step, ids), _numbers, ids)
+    return total
+
+
+def _stepped(engine: Engine, step: Callable[[Records], int], ids: list[int]) -> Done:
+    return _done(ids, step(engine.records.filter(pk__in=ids)))
+
+
+def _cancel(records: Records, trail: Trail, now: datetime | None) -> Done:
+    engine, total = trail.engine, Done(0)
+    for ids in _batches(records):
+        cancel = partial(engine.cancel, engine.records.filter(pk__in=ids), now)
+        cancelled, running = trail.do(cancel, partial(_numbers_of_cancel, ids), ids)
+        _announce_cancelled(engine, cancelled)
+        total += _cancelled(ids, cancelled, running)
+    return total
+
+
+def _numbers_of_cancel(ids: list[int], found: tuple[list[int], list[int]]) -> dict[str, int]:
+    return _numbers(_cancelled(ids, *found))
+
+
+def _cancelled(ids: list[int], cancelled: list[int], running: list[int]) -> Done:
+    done, asked = len(cancelled), len(running)
+    return Done(done, asked, len(ids) - done - asked)
+
+
+def _done(ids: list[int], done: int) -> Done:
+    return Done(done=done, skipped=len(ids) - done)
+
+
+def _numbers(done: Done) -> dict[str, int]:
+    return {"count": done.done, "asked": done.asked, "skipped": done.skipped}
 
 
 def _batches(

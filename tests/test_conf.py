@@ -61,6 +61,8 @@ GOOD = [
     ("RETAIN_SUCCEEDED", None, None),
     ("RETAIN_FAILED", 60, MINUTE),
     ("RETAIN_FAILED", None, None),
+    ("RETAIN_AUDIT", 60, MINUTE),
+    ("RETAIN_AUDIT", None, None),
     ("MAX_ARGUMENTS_SIZE", 1, 1),
     ("MAX_RESULT_SIZE", 10**9, 10**9),
 ]
@@ -100,6 +102,7 @@ BAD = [
     ("TIMEOUT_GRACE", -1, NOT_NEGATIVE),
     ("RETAIN_SUCCEEDED", "7 days", f"{NOT_NEGATIVE}, or None"),
     ("RETAIN_FAILED", -1, f"{NOT_NEGATIVE}, or None"),
+    ("RETAIN_AUDIT", -1, f"{NOT_NEGATIVE}, or None"),
     *(("MAX_ARGUMENTS_SIZE", value, BYTES) for value in [0, 1.5, "1", True, None]),
     ("MAX_RESULT_SIZE", 0, BYTES),
 ]
@@ -114,7 +117,24 @@ class CurrentTests:
     def test_defaults_are_as_documented(self):
         defaults = Settings()
 
-        assert ("default", {}, {}, 60, None, 60, 1, "auto", 4, 25, 5, 7, None, 2**20, 2**20) == (
+        assert (
+            "default",
+            {},
+            {},
+            60,
+            None,
+            60,
+            1,
+            "auto",
+            4,
+            25,
+            5,
+            7,
+            None,
+            365,
+            2**20,
+            2**20,
+        ) == (
             defaults.DATABASE,
             defaults.QUEUES,
             defaults.DEFAULTS,
@@ -128,6 +148,7 @@ class CurrentTests:
             defaults.TIMEOUT_GRACE.total_seconds(),
             defaults.RETAIN_SUCCEEDED.days,
             defaults.RETAIN_FAILED,
+            defaults.RETAIN_AUDIT.days,
             defaults.MAX_ARGUMENTS_SIZE,
             defaults.MAX_RESULT_SIZE,
         )

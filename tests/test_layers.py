@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "django_jobflow"
 LAYERS = {
     0: "exceptions states outcomes backoff conf signals moments events attempts calls quotas",
     1: "declare arguments entries endings hooks middleware notices service logs",
-    2: "models engines",
+    2: "models engines audit",
     3: "enqueue execute settle operate control observe health",
     4: "worker maintain moving",
     5: "apps checks admin templatetags management views testing __init__",

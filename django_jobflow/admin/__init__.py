@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.contrib import admin
 
+from django_jobflow.admin.audit import AuditEntryAdmin
 from django_jobflow.admin.batches import BatchAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
@@ -16,7 +17,16 @@ from django_jobflow.admin.limits import LimitAdmin
 from django_jobflow.admin.pauses import PauseAdmin
 from django_jobflow.admin.succeeded import SucceededJobAdmin
 from django_jobflow.admin.workers import WorkerAdmin
-from django_jobflow.models import Batch, FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
+from django_jobflow.models import (
+    AuditEntry,
+    Batch,
+    FailedJob,
+    JobRecord,
+    Limit,
+    Pause,
+    SucceededJob,
+    Worker,
+)
 
 if apps.is_installed("django.contrib.admin"):
     admin.site.register(JobRecord, JobRecordAdmin)
@@ -26,8 +36,10 @@ if apps.is_installed("django.contrib.admin"):
     admin.site.register(Batch, BatchAdmin)
     admin.site.register(Pause, PauseAdmin)
     admin.site.register(Limit, LimitAdmin)
+    admin.site.register(AuditEntry, AuditEntryAdmin)
 
 __all__ = [
+    "AuditEntryAdmin",
     "BatchAdmin",
     "FailedJobAdmin",
     "JobRecordAdmin",

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobflow import events, observe
+from django_jobflow.admin.actors import actor_of, selected_by
 from django_jobflow.admin.verbs import VERBS, Message
 from django_jobflow.operate import Done
 
@@ -52,7 +53,7 @@ def delete_selected(model_admin: Any, request: HttpRequest, rows: Rows) -> Templ
     """
     if not request.POST.get("post"):
         return _confirmation(model_admin, request, rows)
-    done = model_admin.delete_rows(rows)
+    done = model_admin.delete_rows(rows, by=actor_of(request), subject=selected_by(request))
     report(model_admin, request, "delete", done, model_admin.deleted_messages(done))
     return None
 
@@ -80,7 +81,7 @@ def report(
 
 def _do(name: str, model_admin: Any, request: HttpRequest, rows: Rows) -> None:
     verb = VERBS[name]
-    done = verb.many(rows)
+    done = verb.many(rows, by=actor_of(request), subject=selected_by(request))
     report(model_admin, request, name, done, verb.told(done))
 
 

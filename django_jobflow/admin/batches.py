@@ -12,7 +12,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_jobflow import operate
 from django_jobflow.admin import cells
+from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import ReadOnlyAdmin
 from django_jobflow.admin.facts import Fact
 from django_jobflow.models import Batch, BatchProgress, JobRecord
@@ -31,7 +33,8 @@ COUNTS = {
 def cancel(model_admin: Any, request: HttpRequest, rows: models.QuerySet[Batch]) -> None:
     """Cancel the members of *rows* that wait, and ask the running ones to stop."""
     unfinished = list(rows.filter(finished_at__isnull=True))
-    done = sum(batch.cancel() for batch in unfinished)
+    by = actor_of(request)
+    done = sum(operate.cancel_batch(batch, by=by).done for batch in unfinished)
     text = ngettext("%d job was cancelled.", "%d jobs were cancelled.", done) % done
     model_admin.message_user(request, text, messages.SUCCESS if unfinished else messages.WARNING)
 

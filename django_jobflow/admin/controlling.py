@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -12,7 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import conf, control
+from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import STYLES
+from django_jobflow.audit import Actor
 from django_jobflow.exceptions import InvalidJob
 
 if TYPE_CHECKING:
@@ -66,11 +69,11 @@ class ControlAdmin(Base):
     class Media:
         css = STYLES
 
-    def save(self, row: Any, by: str, alias: str) -> None:
+    def save(self, row: Any, by: Actor, alias: str) -> None:
         """Write what *row* says."""
         raise NotImplementedError
 
-    def end(self, row: Any, alias: str) -> bool:
+    def end(self, row: Any, by: Actor, alias: str) -> bool:
         """End what *row* says; say whether it was in force."""
         raise NotImplementedError
 
@@ -90,8 +93,8 @@ class ControlAdmin(Base):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         alias = conf.current().DATABASE
-        by = str(getattr(request.user, "get_username", str)())[: control.TEXT]
-        self.save(obj, by, alias)
+        by = actor_of(request)
+        self.save(obj, replace(by, name=by.name[: control.TEXT]), alias)
         rows = type(obj)._base_manager.using(alias)
         obj.pk = rows.values_list("pk", flat=True).get(kind=obj.kind, value=obj.value)
         obj.refresh_from_db(using=alias)
@@ -110,12 +113,13 @@ class ControlAdmin(Base):
         return [str(each) for each in objs], {self.opts.verbose_name_plural: len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self.end(obj, conf.current().DATABASE)
+        self.end(obj, actor_of(request), conf.current().DATABASE)
 
     def end_all(self, request: HttpRequest, rows: models.QuerySet[Any]) -> int:
         """End what *rows* say, and note it in their history; return how many that were."""
         self.log_deletions(request, rows)
-        return sum(self.end(row, conf.current().DATABASE) for row in rows)
+        by, alias = actor_of(request), conf.current().DATABASE
+        return sum(self.end(row, by, alias) for row in rows)
 
 
 @admin.action(permissions=["delete"], description=gettext_lazy("Resume what is selected"))

@@ -63,6 +63,7 @@ PAGES = (
     Page(_("Queues"), _("Limits"), "jobflow_limit_changelist", "view_limit"),
     Page(_("Queues"), _("Pauses"), "jobflow_pause_changelist", "view_pause"),
     Page(_("System"), _("Workers"), "jobflow_worker_changelist", "view_worker"),
+    Page(_("System"), _("Audit"), "jobflow_auditentry_changelist", "view_auditentry"),
 )
 
 

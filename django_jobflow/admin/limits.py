@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from django_jobflow import control, observe
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, clear
+from django_jobflow.audit import Actor
 from django_jobflow.engines.controlling import quota_of
 from django_jobflow.models import Limit, LimitKind
 from django_jobflow.observe import LimitFacts
@@ -120,11 +121,11 @@ class LimitAdmin(ControlAdmin):
         }
         super().save_model(request, obj, form, change)
 
-    def save(self, row: Any, by: str, alias: str) -> None:
+    def save(self, row: Any, by: Actor, alias: str) -> None:
         control.set_limit(**{row.kind: row.value}, **row.said, by=by, database=alias)
 
-    def end(self, row: Limit, alias: str) -> bool:
-        return control.clear_limit(**{row.kind: row.value}, database=alias)
+    def end(self, row: Limit, by: Actor, alias: str) -> bool:
+        return control.clear_limit(**{row.kind: row.value}, by=by, database=alias)
 
     @admin.display(description=gettext_lazy("running at a time"))
     def running(self, limit: Any) -> str | None:

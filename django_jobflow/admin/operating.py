@@ -17,8 +17,10 @@ from django.utils.translation import gettext as _
 
 from django_jobflow import operate
 from django_jobflow.admin import cells, verbs
+from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.reading import JobAdmin
 from django_jobflow.admin.verbs import VERBS, Verb
+from django_jobflow.audit import Actor
 from django_jobflow.exceptions import JobflowError, NotCancellable, NotRetryable
 from django_jobflow.models import JobRecord
 from django_jobflow.operate import Done
@@ -97,7 +99,7 @@ class OperatingAdmin(JobAdmin):
         if record is None:
             return self.elsewhere(request, str(pk))
         try:
-            level, text = verb.one(record)
+            level, text = verb.one(record, actor_of(request))
         except (NotRetryable, NotCancellable) as error:
             level, text = messages.ERROR, str(error)
         self.message_user(request, text, level)
@@ -111,11 +113,11 @@ class OperatingAdmin(JobAdmin):
 
     # Deleting
 
-    def delete_rows(self, rows: models.QuerySet[Any]) -> Done:
-        return operate.delete_many(rows)
+    def delete_rows(self, rows: models.QuerySet[Any], *, by: Actor, subject: str) -> Done:
+        return operate.delete_many(rows, by=by, subject=subject)
 
     def delete_model(self, request: HttpRequest, obj: JobRecord) -> None:
-        if self.delete_rows(self.get_queryset(request).filter(pk=obj.pk)).skipped:
+        if self.delete_one(request, obj).skipped:
             raise StillRunning(_("Job %(id)s is running. Cancel it first.") % {"id": obj.pk})
 
     def delete_view(

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from django_jobflow import control
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, resume
+from django_jobflow.audit import Actor
 from django_jobflow.models import Pause
 
 
@@ -33,12 +34,13 @@ class PauseAdmin(ControlAdmin):
     list_display = ("what", "kind", "signs", "ends", "reason", "by", "since")
     actions = (resume,)
 
-    def save(self, row: Pause, by: str, alias: str) -> None:
+    def save(self, row: Pause, by: Actor, alias: str) -> None:
         said: dict[str, Any] = {row.kind: row.value}
         control.pause(**said, until=row.until, reason=row.reason, by=by, database=alias)
 
-    def end(self, row: Pause, alias: str) -> bool:
-        return control.resume(**{row.kind: row.value}, database=alias)
+    def end(self, row: Pause, by: Actor, alias: str) -> bool:
+        said: dict[str, Any] = {row.kind: row.value}
+        return control.resume(**said, by=by, database=alias)
 
     @admin.display(description=gettext_lazy("state"))
     def signs(self, pause: Pause) -> SafeString:

@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy
 
 from django_jobflow.admin import cells, facts, timeline, verbs
 from django_jobflow.admin.actions import delete_selected
+from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import ReadOnlyAdmin
+from django_jobflow.audit import Actor, subject_of_jobs
 from django_jobflow.declare import registry
 from django_jobflow.models import Batch, JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
@@ -126,9 +128,14 @@ class JobAdmin(ReadOnlyAdmin):
         """Name *objs*; nothing refers to a job, so nothing is looked for."""
         return [str(each) for each in objs], {self.opts.verbose_name_plural: len(objs)}, set(), []
 
-    def delete_rows(self, rows: models.QuerySet[Any]) -> Done:
+    def delete_rows(self, rows: models.QuerySet[Any], *, by: Actor, subject: str) -> Done:
         """Delete *rows* as far as they may be."""
         raise NotImplementedError
+
+    def delete_one(self, request: HttpRequest, row: Any) -> Done:
+        """Delete *row* if it may be."""
+        rows = self.get_queryset(request).filter(pk=row.pk)
+        return self.delete_rows(rows, by=actor_of(request), subject=subject_of_jobs([row.pk]))
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         super().response_delete(request, obj_display, obj_id)

@@ -18,6 +18,7 @@ from django_jobflow.admin import cells, timeline
 from django_jobflow.admin.filters import JobFilter, QueueFilter
 from django_jobflow.admin.reading import LARGE, JobAdmin
 from django_jobflow.arguments import DOTS
+from django_jobflow.audit import Actor
 from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.models import SucceededJob
 from django_jobflow.observe import spans
@@ -53,11 +54,11 @@ class SucceededJobAdmin(JobAdmin):
     def page_badge(self, row: Any) -> SafeString:
         return cells.badge_of("succeeded", _("Succeeded"))
 
-    def delete_rows(self, rows: models.QuerySet[Any]) -> Done:
-        return operate.delete_succeeded_many(rows)
+    def delete_rows(self, rows: models.QuerySet[Any], *, by: Actor, subject: str) -> Done:
+        return operate.delete_succeeded_many(rows, by=by, subject=subject)
 
     def delete_model(self, request: HttpRequest, obj: SucceededJob) -> None:
-        self.delete_rows(self.get_queryset(request).filter(pk=obj.pk))
+        self.delete_one(request, obj)
 
     @admin.display(description=gettext_lazy("succeeded"))
     def succeeded(self, job: SucceededJob) -> SafeString | None:

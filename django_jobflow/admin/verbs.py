@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import operate, states
+from django_jobflow.audit import Actor
 from django_jobflow.models import JobRecord
 from django_jobflow.operate import Done
 
@@ -30,14 +31,14 @@ class Verb:
         name: Its name in the table of transitions and in the address of its button.
         label: What the button says.
         many: Does it to a queryset of records.
-        one: Does it to one record; returns what to say.
+        one: Does it to one record, for somebody; returns what to say.
         told: Yields what to say of many.
     """
 
     name: str
     label: str | Promise
     many: Callable[..., Done]
-    one: Callable[[JobRecord], Message]
+    one: Callable[[JobRecord, Actor], Message]
     told: Callable[[Done], Iterator[Message]]
 
     def is_allowed(self, request: HttpRequest) -> bool:
@@ -56,8 +57,8 @@ def offered(state: str) -> list[Verb]:
     return [verb for verb in VERBS.values() if states.can(verb.name, state)]
 
 
-def _retry(record: JobRecord) -> Message:
-    record.retry()
+def _retry(record: JobRecord, by: Actor) -> Message:
+    operate.retry(record, by=by)
     return messages.SUCCESS, _("Job %(id)s will run again.") % {"id": record.pk}
 
 
@@ -82,8 +83,8 @@ def _retried(done: Done) -> Iterator[Message]:
         )
 
 
-def _cancel(record: JobRecord) -> Message:
-    if record.cancel():
+def _cancel(record: JobRecord, by: Actor) -> Message:
+    if operate.cancel(record, by=by):
         return messages.SUCCESS, _("Job %(id)s is cancelled.") % {"id": record.pk}
     return messages.SUCCESS, _("Job %(id)s is running and was asked to stop.") % {"id": record.pk}
 
@@ -117,8 +118,8 @@ def _cancelled(done: Done) -> Iterator[Message]:
         )
 
 
-def _run_now(record: JobRecord) -> Message:
-    if record.run_now():
+def _run_now(record: JobRecord, by: Actor) -> Message:
+    if operate.run_now(record, by=by):
         return messages.SUCCESS, _("Job %(id)s is due now.") % {"id": record.pk}
     text = _("Job %(id)s does not wait for its time any more.") % {"id": record.pk}
     return messages.ERROR, text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
@@ -193,8 +194,15 @@ class Operating(Batching, Holding, KeepingLogs):
             return rows.filter(name__in=names)
         return rows.exclude(name__in=but) if but else rows
 
-    def prune(self, rows: models.QuerySet[Any]) -> int:
+    def prune(
+        self,
+        rows: models.QuerySet[Any],
+        noted: Callable[[Callable[[], int]], int] | None = None,
+    ) -> int:
         """Delete *rows* that are old, some at a time; return how many.
+
+        Args:
+            noted: Calls what deletes some of them, and returns what that does.
 
         Database:
             For each 1,000 a SELECT and a DELETE, and for those of jobs one DELETE of what they
@@ -202,7 +210,8 @@ class Operating(Batching, Holding, KeepingLogs):
         """
         total = 0
         while ids := list(rows.values_list("pk", flat=True)[:PRUNE_BATCH]):
-            total += self._prune_batch(rows, ids)
+            step = partial(self._prune_batch, rows, ids)
+            total += step() if noted is None else noted(step)
             if len(ids) < PRUNE_BATCH:
                 break
         return total

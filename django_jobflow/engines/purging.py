@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from django.db import models
 
@@ -33,19 +33,28 @@ one that is about to go.
 class Purging(Operating):
     """The verb that deletes all that waits."""
 
-    def purge(self, rows: models.QuerySet[JobRecord], states: Collection[str]) -> int:
+    def purge(
+        self,
+        rows: models.QuerySet[JobRecord],
+        states: Collection[str],
+        delete: Callable[[models.QuerySet[JobRecord]], int] | None = None,
+    ) -> int:
         """Delete those of *rows* that are in *states*; return how many.
 
         Those that a worker starts meanwhile are left to it, and those that are enqueued
         meanwhile stay. What was deleted stays deleted if this is interrupted.
 
+        Args:
+            delete: Deletes some of the rows, in place of the verb of this name.
+
         Database:
             For each state, one SELECT for 100,000 ids along its index; for each 1,000, a
             transaction of what ``delete`` costs.
         """
+        delete = delete or self.delete
         wanted = rows.filter(state__in=sorted(states))
         return sum(
-            self.delete(wanted.filter(pk__in=ids))
+            delete(wanted.filter(pk__in=ids))
             for state in PURGED
             if state in states
             for ids in _newest_first(rows.filter(state=state))

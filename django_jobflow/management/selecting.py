@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from django_jobflow.audit import subject_of_jobs
 from django_jobflow.management.arguments import batch_id, job_id, span, state_word, text
 from django_jobflow.observe import Selection
 
@@ -48,6 +49,19 @@ def add_filters(parser: CommandParser) -> None:
 def add_ids(parser: CommandParser) -> None:
     """Add the numbers of jobs."""
     parser.add_argument("ids", nargs="*", type=job_id, metavar="ID", help="The jobs' numbers.")
+
+
+def subject_of(selection: Selection) -> str:
+    """Return *selection* as the audit has it: a search for it."""
+    said = [subject_of_jobs(selection.ids)] if selection.ids else []
+    for name in FILTERS:
+        value = getattr(selection, name)
+        if value is not None:
+            said.append(f"{name}:{value.lower() if name == 'state' else value}")
+    for name, sign in (("older_than", ">"), ("newer_than", "<")):
+        if (age := getattr(selection, name)) is not None:
+            said.append(f"age{sign}{age.total_seconds():g}s")
+    return " ".join(said)
 
 
 def selection_of(options: dict[str, Any]) -> Selection:

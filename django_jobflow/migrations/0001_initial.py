@@ -934,5 +934,66 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="AuditEntry",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="when"
+                    ),
+                ),
+                (
+                    "action",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=30, verbose_name="action"
+                    ),
+                ),
+                (
+                    "by",
+                    django_jobflow.models.fields.ExactCharField(
+                        blank=True, default="", max_length=200, verbose_name="by"
+                    ),
+                ),
+                (
+                    "via",
+                    django_jobflow.models.fields.ExactCharField(
+                        choices=[
+                            ("admin", "the admin"),
+                            ("command", "the command line"),
+                            ("code", "code"),
+                        ],
+                        max_length=7,
+                        verbose_name="through",
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(blank=True, default="", max_length=255, verbose_name="from"),
+                ),
+                (
+                    "subject",
+                    django_jobflow.models.fields.ExactCharField(
+                        blank=True, default="", max_length=255, verbose_name="what"
+                    ),
+                ),
+                ("count", models.PositiveBigIntegerField(default=0, verbose_name="how many")),
+                ("detail", models.JSONField(blank=True, default=dict, verbose_name="details")),
+            ],
+            options={
+                "verbose_name": "action in the audit",
+                "verbose_name_plural": "audit",
+                "db_table": "jobflow_audit",
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["at"], name="jobflow_audit_at"),
+                    models.Index(fields=["action", "at"], name="jobflow_audit_action"),
+                    models.Index(fields=["via", "at"], name="jobflow_audit_via"),
+                    models.Index(fields=["by", "at"], name="jobflow_audit_by"),
+                    models.Index(fields=["subject", "at"], name="jobflow_audit_subject"),
+                ],
+            },
+        ),
         migrations.RunPython(set_storage, migrations.RunPython.noop, elidable=False),
     ]

@@ -1,5 +1,6 @@
 """The models: import them from here, once Django's apps are ready."""
 
+from django_jobflow.models.audit import AuditAction, AuditEntry, AuditVia
 from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.holds import KeyHold
@@ -7,6 +8,9 @@ from django_jobflow.models.logs import JobLog
 from django_jobflow.models.records import FailedJob, JobFacts, JobRecord, SucceededJob, Worker
 
 __all__ = [
+    "AuditAction",
+    "AuditEntry",
+    "AuditVia",
     "Batch",
     "BatchChange",
     "BatchProgress",

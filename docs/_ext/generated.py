@@ -26,7 +26,7 @@ from django_jobflow.declare.call_options import READERS as CALL_OPTIONS
 from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.management.commands.runjobs import Command
 from django_jobflow.management.subcommands import SUBCOMMANDS, Subcommand
-from django_jobflow.models import Batch, JobLog, JobRecord, SucceededJob, Worker
+from django_jobflow.models import AuditEntry, Batch, JobLog, JobRecord, SucceededJob, Worker
 
 BLOCK = re.compile(r"^```\{generated\} (\S+)\n```$", re.MULTILINE)
 CHANGES = Path(__file__).parent.parent / "changes"
@@ -206,6 +206,7 @@ SETTINGS_ADVICE = {
     "RETAIN_SUCCEEDED": "A job can have its own, `retain_succeeded`. See "
     "[how to prune](../how-to/prune.md).",
     "RETAIN_FAILED": "Set it if nobody looks at old failures.",
+    "RETAIN_AUDIT": "Set it to what your rules ask for. See [the audit](../how-to/audit.md).",
     "MAX_ARGUMENTS_SIZE": "Store large data and pass its key, rather than raise this.",
     "MAX_RESULT_SIZE": "Store large data and return its key, rather than raise this.",
 }
@@ -313,6 +314,17 @@ LOG_MEANINGS = {
     "entries": "The newest lines, each as seconds since 1970, level, logger and message.",
     "left_out": "How many lines there were before these.",
 }
+AUDIT_MEANINGS = {
+    "id": "Key.",
+    "at": "When it was done, by the database's clock.",
+    "action": "A word of `AuditAction`.",
+    "by": "Name of the user; at the command line, what `--by` says, or the account.",
+    "via": "A word of `AuditVia`: `admin`, `command` or `code`.",
+    "origin": "Address of the browser, or account and host of the command line.",
+    "subject": "What it was done to, as a search for it: `id:42`, `queue:email`.",
+    "count": "How many things were changed.",
+    "detail": "More: what was skipped or asked to stop, what was set, the first 100 jobs.",
+}
 WORKER_MEANINGS = {
     "name": "Host, process and random letters.",
     "host": "Name of its machine.",
@@ -351,6 +363,7 @@ def state_diagram() -> str:
 
 
 GENERATORS: dict[str, Callable[[], str]] = {
+    "audit-fields": lambda: model_fields(AuditEntry, AUDIT_MEANINGS, "audit-fields"),
     "batch-fields": lambda: model_fields(Batch, BATCH_MEANINGS, "batch-fields"),
     "call-options": call_options,
     "changes": changes,

@@ -8,7 +8,16 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from django_jobflow.models import Batch, FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
+from django_jobflow.models import (
+    AuditEntry,
+    Batch,
+    FailedJob,
+    JobRecord,
+    Limit,
+    Pause,
+    SucceededJob,
+    Worker,
+)
 from tests.admin.site import act, list_url, page_url, said, superuser
 from tests.factories import (
     FailedJobFactory,
@@ -37,8 +46,17 @@ JSON = {
     "on_success": {"name": EVIL, EVIL: EVIL},
     "on_finish": {"name": EVIL, "kwargs": {EVIL: EVIL}},
 }
-MODELS = (JobRecord, SucceededJob, Worker, Batch, Pause, Limit)
-LISTS = ("jobrecord", "failedjob", "succeededjob", "worker", "batch", "pause", "limit")
+MODELS = (JobRecord, SucceededJob, Worker, Batch, Pause, Limit, AuditEntry)
+LISTS = (
+    "jobrecord",
+    "failedjob",
+    "succeededjob",
+    "worker",
+    "batch",
+    "pause",
+    "limit",
+    "auditentry",
+)
 NUMBERS = count()  # for keys, which only one record holds
 KEPT = {"state", "kind"}  # which the database itself holds to its few words
 
@@ -100,6 +118,7 @@ def rows(client):
         WorkerFactory(**evil(Worker)),
         PauseFactory(**evil(Pause)),
         LimitFactory(**evil(Limit)),
+        AuditEntry.objects.create(**evil(AuditEntry, action=EVIL[:30], via="code")),
     ]
 
 

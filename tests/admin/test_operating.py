@@ -167,7 +167,7 @@ class VerbViewTests(TestCase):
             ("cancel", "AVAILABLE"),
         ):
             record = JobRecordFactory(state=state)
-            with self.subTest(verb=verb), self.assertNumQueries(8 if verb != "run_now" else 7):
+            with self.subTest(verb=verb), self.assertNumQueries(11 if verb != "run_now" else 10):
                 self.client.post(page_url(record, verb))
 
 

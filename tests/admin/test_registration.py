@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.core.checks import run_checks
 
 from django_jobflow.admin import (
+    AuditEntryAdmin,
     BatchAdmin,
     FailedJobAdmin,
     JobRecordAdmin,
@@ -14,7 +15,16 @@ from django_jobflow.admin import (
     SucceededJobAdmin,
     WorkerAdmin,
 )
-from django_jobflow.models import Batch, FailedJob, JobRecord, Limit, Pause, SucceededJob, Worker
+from django_jobflow.models import (
+    AuditEntry,
+    Batch,
+    FailedJob,
+    JobRecord,
+    Limit,
+    Pause,
+    SucceededJob,
+    Worker,
+)
 
 WITHOUT_ADMIN = """
 import sys
@@ -45,6 +55,7 @@ def test_each_model_is_registered_where_the_admin_is_installed():
         Batch: BatchAdmin,
         Pause: PauseAdmin,
         Limit: LimitAdmin,
+        AuditEntry: AuditEntryAdmin,
     }
     assert expected == {model: type(admin.site.get_model_admin(model)) for model in expected}
 

@@ -213,8 +213,8 @@ class LimitTests:
     def test_limit_of_the_settings_is_lifted(self, settings):
         settings.JOBFLOW = {"QUEUES": {"email": {"limit": 40}}}
 
-        expected = "Queue 'email' has no limit, set by an operator.\n"
-        assert (0, expected) == ask("limit", "--queue=email", "--unlimited")
+        expected = "Queue 'email' has no limit, set by ann.\n"
+        assert (0, expected) == ask("limit", "--queue=email", "--unlimited", "--by=ann")
         assert "any number" in ask("limit")[1]
 
     @pytest.mark.parametrize(

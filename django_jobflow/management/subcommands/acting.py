@@ -10,8 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from django_jobflow import observe, states
 from django_jobflow.management.arguments import WRONG_USAGE
+from django_jobflow.management.operator import operator
 from django_jobflow.management.output import Output
-from django_jobflow.management.selecting import add_filters, add_ids, selection_of
+from django_jobflow.management.selecting import add_filters, add_ids, selection_of, subject_of
 from django_jobflow.management.subcommands.base import Asking
 from django_jobflow.observe import Count, Selection
 from django_jobflow.observe.lists import Rows
@@ -69,7 +70,7 @@ class Acting(Asking):
 
     def act(self, rows: Rows, selection: Selection) -> Done:
         """Do it to *rows*."""
-        return type(self).many(rows)
+        return type(self).many(rows, by=operator(), subject=subject_of(selection))
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
         selection = self.checked(selection_of(options))

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobflow import control, observe
 from django_jobflow.management import controls
 from django_jobflow.management.arguments import WRONG_USAGE, from_one, rate, text
+from django_jobflow.management.operator import operator
 from django_jobflow.management.output import Output, printable
 from django_jobflow.management.subcommands.base import Asking
 from django_jobflow.models import LimitKind
@@ -65,10 +66,11 @@ class Limiting(Asking):
                 returncode=WRONG_USAGE,
             )
         if options["clear"]:
-            control.clear_limit(**named, database=alias)
+            control.clear_limit(**named, by=operator(options["by"]), database=alias)
         elif wanted:
             said: dict[str, Any] = {name: options[name] for name in LIMITS}
-            control.set_limit(**named, **said, by=options["by"] or "", database=alias)
+            by = operator(options["by"])
+            control.set_limit(**named, **said, by=by, database=alias)
         [(kind, name)] = named.items()
         found = observe.limits(alias, only=[(kind, name)])
         if options["json"]:

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from django_jobflow import control
 from django_jobflow.management import controls
 from django_jobflow.management.arguments import moment, span, text
+from django_jobflow.management.operator import operator
 from django_jobflow.management.output import Output, printable
 from django_jobflow.management.subcommands.base import Asking
 from django_jobflow.models import Pause, PauseKind
@@ -53,7 +54,7 @@ class Pausing(Asking):
             until=options["until"],
             for_=options["for"],
             reason=options["reason"] or "",
-            by=options["by"] or "",
+            by=operator(options["by"]),
             database=alias,
         )
         found = control.paused(database=alias)
@@ -81,7 +82,7 @@ class Resuming(Asking):
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
         named = controls.named(options, PauseKind) or {}
-        resumed = control.resume(**named, database=alias)
+        resumed = control.resume(**named, by=operator(), database=alias)
         [(kind, name)] = named.items()
         if options["json"]:
             output.json({"kind": kind, "name": name, "resumed": resumed})

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from django_jobflow import maintain
 from django_jobflow.engines import engine_for
+from django_jobflow.management.operator import operator
 from django_jobflow.management.subcommands.acting import MOST_COUNTED
 from django_jobflow.management.subcommands.deleting import Deleting
 from django_jobflow.observe import Count
@@ -26,7 +27,7 @@ class Prune(Deleting):
         return sum(map(_counted, maintain.prunable(engine_for(alias))), Count(0))
 
     def delete(self, alias: str, options: dict[str, Any]) -> int:
-        return maintain.prune(engine_for(alias))
+        return maintain.prune(engine_for(alias), operator())
 
 
 def _counted(rows: QuerySet[Any]) -> Count:

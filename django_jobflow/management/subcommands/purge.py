@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from django_jobflow import control
 from django_jobflow.management.arguments import state_word, text
+from django_jobflow.management.operator import operator
 from django_jobflow.management.subcommands.deleting import Deleting
 from django_jobflow.observe import Count
 
@@ -47,5 +48,6 @@ class Purge(Deleting):
             partition=options["partition"],
             states=options["state"],
             dry_run=dry_run,
+            by=operator(),
             database=alias,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django_jobflow import operate
+from django_jobflow.management.operator import operator
+from django_jobflow.management.selecting import subject_of
 from django_jobflow.management.subcommands.acting import Acting
 from django_jobflow.observe import Selection
 from django_jobflow.observe.lists import Rows
@@ -60,5 +62,6 @@ class Delete(Acting):
 
     def act(self, rows: Rows, selection: Selection) -> Done:
         if selection.is_of_succeeded:
-            return operate.delete_succeeded_many(rows)
+            subject = subject_of(selection)
+            return operate.delete_succeeded_many(rows, by=operator(), subject=subject)
         return super().act(rows, selection)

@@ -29,8 +29,7 @@ from django_jobflow.exceptions import (
     WorkerLost,
 )
 from django_jobflow.states import JobState
-
-__version__ = "0.1.0"
+from django_jobflow.version import __version__
 
 __all__ = [
     "ArgumentError",

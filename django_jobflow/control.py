@@ -1,6 +1,6 @@
-"""What an operator does with a queue: pauses it, limits it over all hosts, empties it.
+"""What an operator does with queues and workers: pauses, limits, empties, stops.
 
-Pauses and limits are rows, which every worker reads within a second. What runs already goes on.
+Pauses, limits and requests to stop are in rows, which every worker reads within a second.
 Each verb is written to the audit, in the same transaction.
 """
 
@@ -19,11 +19,11 @@ from django_jobflow.declare.options import read_option
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.purging import PURGED
 from django_jobflow.exceptions import InvalidJob, checked_delay
-from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, PauseKind
+from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, PauseKind, StopKind
 from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, rate_text, read_rate
 from django_jobflow.states import ENDED, JobState
 
-__all__ = ["clear_limit", "pause", "paused", "purge", "resume", "set_limit"]
+__all__ = ["clear_limit", "pause", "paused", "purge", "resume", "set_limit", "stop_worker"]
 
 TEXT = 200  # letters of a reason, and of a name of who did it
 
@@ -157,6 +157,7 @@ def purge(
     job: str | None = None,
     partition: str | None = None,
     states: Iterable[str] | None = None,
+    most: int | None = None,
     dry_run: bool = False,
     by: By = "",
     database: str | None = None,
@@ -172,6 +173,7 @@ def purge(
         partition: Only those of this partition; empty for the default one.
         states: Only those in these states, of which FAILED and CANCELLED are gone only if they
             are named. None means all that wait.
+        most: Delete no more than so many; to call it again goes on. None means all.
         dry_run: Whether to delete nothing, and only count.
         by: Who says so: a name, or an ``audit.Actor``.
         database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
@@ -196,11 +198,45 @@ def purge(
     detail = {"states": sorted(wanted)}
     subject = " ".join(f"{name}:{value}" for name, value in read.items())
     trail = Trail(engine, AuditAction.PURGE, by=by, subject=subject, detail=detail)
-    return engine.purge(rows, wanted, partial(_delete, trail))
+    return engine.purge(rows, wanted, partial(_delete, trail), most)
 
 
 def _delete(trail: Trail, rows: models.QuerySet[JobRecord]) -> int:
     return trail.do(lambda: trail.engine.delete(rows), lambda deleted: {"count": deleted})
+
+
+def stop_worker(
+    name: str, *, recycle: bool = False, by: By = "", database: str | None = None
+) -> list[str]:
+    """Ask a worker to stop, as SIGTERM does: it takes no new work, and what runs may end.
+
+    It notices within a second or two. What still runs after JOBFLOW["SHUTDOWN_TIMEOUT"] is
+    given back with its attempt. The request cannot be taken back.
+
+    Args:
+        name: That of its row.
+        recycle: Whether only this process is to end; its supervisor starts another. Otherwise
+            all processes of its ``runjobs`` end and the command itself, which then is started
+            anew by whatever keeps it up.
+        by: Who says so: a name, or an ``audit.Actor``.
+        database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
+
+    Returns:
+        The names of the workers that were asked; none where there is no such worker.
+
+    Raises:
+        InvalidJob: A value is none that is expected.
+
+    Database:
+        One SELECT by key, for a whole command one more, one UPDATE and one INSERT.
+    """
+    kind = StopKind.PROCESS if recycle else StopKind.COMMAND
+    read, who = _text("stop_worker", "name", name), _text("stop_worker", "by", actor_of(by).name)
+    trail = _trail(database, AuditAction.STOP_WORKER, "worker", read, by, {"stops": kind.value})
+    engine = trail.engine
+    return trail.do(
+        lambda: engine.request_stop(read, kind, who), lambda asked: {"count": len(asked)}
+    )
 
 
 def read_name(subject: str, kind: str, name: Any) -> str:

@@ -38,6 +38,7 @@ class Purging(Operating):
         rows: models.QuerySet[JobRecord],
         states: Collection[str],
         delete: Callable[[models.QuerySet[JobRecord]], int] | None = None,
+        most: int | None = None,
     ) -> int:
         """Delete those of *rows* that are in *states*; return how many.
 
@@ -46,6 +47,7 @@ class Purging(Operating):
 
         Args:
             delete: Deletes some of the rows, in place of the verb of this name.
+            most: No more than so many. None means all.
 
         Database:
             For each state, one SELECT for 100,000 ids along its index; for each 1,000, a
@@ -53,12 +55,7 @@ class Purging(Operating):
         """
         delete = delete or self.delete
         wanted = rows.filter(state__in=sorted(states))
-        return sum(
-            delete(wanted.filter(pk__in=ids))
-            for state in PURGED
-            if state in states
-            for ids in _newest_first(rows.filter(state=state))
-        )
+        return sum(delete(wanted.filter(pk__in=ids)) for ids in _in_turn(rows, states, most))
 
     def purgeable(self, rows: models.QuerySet[JobRecord], states: Collection[str]) -> int:
         """Return how many ``purge`` would delete now.
@@ -71,11 +68,26 @@ class Purging(Operating):
         )
 
 
-def _newest_first(rows: models.QuerySet[JobRecord]) -> Iterator[list[int]]:
-    """Yield the ids of *rows*, by the thousand."""
+def _in_turn(
+    rows: models.QuerySet[JobRecord], states: Collection[str], most: int | None
+) -> Iterator[list[int]]:
+    """Yield the ids of those of *rows* that are in *states*, by the thousand."""
+    left = most
+    for state in PURGED:
+        if state in states and (left is None or left > 0):
+            for ids in _newest_first(rows.filter(state=state), left):
+                yield ids
+                left = None if left is None else left - len(ids)
+
+
+def _newest_first(rows: models.QuerySet[JobRecord], most: int | None) -> Iterator[list[int]]:
+    """Yield the ids of *rows*, by the thousand, and of *most* of them if that is given."""
     ids = rows.order_by("-pk").values_list("pk", flat=True)
-    read = list(ids[:PURGE_READ])
+    size = PURGE_READ if most is None else min(most, PURGE_READ)
+    read, count = list(ids[:size]), 0
     while read:
         for start in range(0, len(read), PURGE_BATCH):
             yield read[start : start + PURGE_BATCH]
-        read = list(ids.filter(pk__lt=read[-1])[:PURGE_READ]) if len(read) == PURGE_READ else []
+        count += len(read)
+        is_enough = len(read) < size or (most is not None and count >= most)
+        read = [] if is_enough else list(ids.filter(pk__lt=read[-1])[:size])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 
 from django_jobflow.engines.ground import Ground
-from django_jobflow.models import Batch, JobRecord, Limit, Pause
+from django_jobflow.models import Batch, JobRecord, Limit, Pause, Worker
 
 if TYPE_CHECKING:
     from django_jobflow.engines.postgresql_listener import Listener
@@ -38,6 +38,7 @@ class Glance:
         sweeps: Whether rows have lapsed, have become pointless or wait for a key, or a batch
             has not finished, so that a sweep has work.
         controlled: Whether there are rows of pauses or limits.
+        stopping: Whether a worker was asked to stop.
     """
 
     available: bool
@@ -45,6 +46,7 @@ class Glance:
     next_due: float | None
     sweeps: bool
     controlled: bool = False
+    stopping: bool = False
 
 
 class Waking(Ground):
@@ -111,9 +113,10 @@ class Waking(Ground):
         statement.ask("EXISTS", "finished_at IS NULL AND closed_at IS NOT NULL", of=Batch)
         for model in (Pause, Limit):
             statement.ask("EXISTS", "1 = 1", of=model)
+        statement.ask("EXISTS", "stop_requested_at IS NOT NULL", of=Worker)
         sql = f"SELECT {clock}, {', '.join(statement.parts)}"
         [row] = self._read(sql, [*clock_values, *statement.values])
-        moment, available, elsewhere, scheduled, retried, *sweeps, paused, limited = row
+        moment, available, elsewhere, scheduled, retried, *sweeps, paused, limited, stopping = row
         dues = [moment_of(due) for due in (scheduled, retried) if due is not None]
         return Glance(
             available=bool(available),
@@ -121,6 +124,7 @@ class Waking(Ground):
             next_due=(min(dues) - moment_of(moment)).total_seconds() if dues else None,
             sweeps=any(sweeps),
             controlled=bool(paused or limited),
+            stopping=bool(stopping),
         )
 
     def _clock_sql(self, now: datetime | None) -> tuple[str, Sequence[Any]]:

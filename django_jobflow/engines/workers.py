@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F
 
 from django_jobflow.engines.ground import Ground
-from django_jobflow.models import Worker
+from django_jobflow.models import StopKind, Worker
 from django_jobflow.service import Service
 
 SERVICE = ("queues", "excluded", "partitions")  # the columns
@@ -40,11 +41,13 @@ class Registering(Ground):
         threads: int,
         service: Service,
         names: Iterable[str] | None = None,
+        **more: Any,
     ) -> None:
         """Write the row of a worker process that begins.
 
         Args:
             names: The jobs that it knows; None means that it does not say.
+            more: What else it says of itself, by the names of the columns.
         """
         moment = self.clock(None)
         Worker._base_manager.using(self.alias).create(
@@ -58,12 +61,45 @@ class Registering(Ground):
             queues=list(service.queues),
             excluded=list(service.excluded),
             partitions=list(service.partitions),
+            **more,
         )
 
-    def beat(self, name: str) -> bool:
+    def beat(self, name: str, memory: int | None = None) -> bool:
         """Renew a worker's heartbeat; False when its row is gone."""
         rows = Worker._base_manager.using(self.alias).filter(name=name)
-        return rows.update(heartbeat_at=self.clock(None)) == 1
+        return rows.update(heartbeat_at=self.clock(None), memory=memory) == 1
+
+    def request_stop(
+        self, name: str, kind: StopKind, by: str, now: datetime | None = None
+    ) -> list[str]:
+        """Ask a worker to stop, with ``COMMAND`` all processes of its command.
+
+        Returns:
+            The names of those that were asked; none where there is no such worker.
+
+        Database:
+            One SELECT by key and one UPDATE.
+        """
+        workers = Worker._base_manager.using(self.alias)
+        with self.transaction():
+            found = dict(workers.filter(name=name).values_list("name", "supervisor"))
+            if kind == StopKind.COMMAND and found.get(name):
+                named = workers.filter(supervisor=found[name]).order_by("name")
+                found = dict(named.values_list("name", "supervisor"))
+            said = {"stop_requested_at": self.clock(now), "stop_requested_by": by, "stops": kind}
+            workers.filter(name__in=list(found)).update(**said)
+        return list(found)
+
+    def stop_request(self, name: str) -> tuple[StopKind, str] | None:
+        """Return what a worker was asked to stop, and by whom; None if it was not asked.
+
+        Database:
+            One SELECT by key.
+        """
+        rows = Worker._base_manager.using(self.alias).filter(name=name)
+        asked = rows.filter(stop_requested_at__isnull=False)
+        found = asked.values_list("stops", "stop_requested_by").first()
+        return None if found is None else (StopKind(found[0]), found[1])
 
     def remove_worker(self, name: str) -> None:
         """Delete the row of a worker that ends."""

@@ -71,14 +71,59 @@ class Migration(migrations.Migration):
                         verbose_name="jobs",
                     ),
                 ),
+                (
+                    "supervisor",
+                    django_jobflow.models.fields.ExactCharField(
+                        blank=True, default="", max_length=200, verbose_name="supervisor"
+                    ),
+                ),
+                (
+                    "version",
+                    models.CharField(
+                        blank=True, default="", max_length=50, verbose_name="version"
+                    ),
+                ),
+                (
+                    "memory",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="Bytes, at the last heartbeat.",
+                        null=True,
+                        verbose_name="memory",
+                    ),
+                ),
                 ("started_at", models.DateTimeField(verbose_name="started at")),
                 ("heartbeat_at", models.DateTimeField(verbose_name="last heartbeat at")),
+                (
+                    "stop_requested_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="stop requested at"),
+                ),
+                (
+                    "stop_requested_by",
+                    models.CharField(
+                        blank=True, default="", max_length=200, verbose_name="stop requested by"
+                    ),
+                ),
+                (
+                    "stops",
+                    django_jobflow.models.fields.ExactCharField(
+                        blank=True,
+                        choices=[("process", "this process"), ("command", "the whole command")],
+                        default="",
+                        max_length=7,
+                        verbose_name="what stops",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "worker",
                 "verbose_name_plural": "workers",
                 "db_table": "jobflow_worker",
+                "permissions": [("stop_worker", "Can stop workers")],
                 "default_permissions": ("view", "delete"),
+                "indexes": [
+                    models.Index(fields=["stop_requested_at"], name="jobflow_worker_stop")
+                ],
             },
         ),
         migrations.CreateModel(

@@ -5,7 +5,14 @@ from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.holds import KeyHold
 from django_jobflow.models.logs import JobLog
-from django_jobflow.models.records import FailedJob, JobFacts, JobRecord, SucceededJob, Worker
+from django_jobflow.models.records import (
+    FailedJob,
+    JobFacts,
+    JobRecord,
+    StopKind,
+    SucceededJob,
+    Worker,
+)
 
 __all__ = [
     "AuditAction",
@@ -23,6 +30,7 @@ __all__ = [
     "LimitKind",
     "Pause",
     "PauseKind",
+    "StopKind",
     "SucceededJob",
     "Worker",
 ]

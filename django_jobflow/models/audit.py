@@ -31,6 +31,7 @@ class AuditAction(models.TextChoices):
     RESUME = "resume", _("resume")
     SET_LIMIT = "set_limit", _("set a limit")
     CLEAR_LIMIT = "clear_limit", _("clear a limit")
+    STOP_WORKER = "stop_worker", _("stop a worker")
 
 
 class AuditVia(models.TextChoices):

@@ -447,8 +447,19 @@ class SucceededJob(JobFacts):
         indexes = [models.Index(name="jobflow_succeeded_at", fields=["succeeded_at"])]
 
 
+class StopKind(models.TextChoices):
+    """What of a worker an operator has asked to end."""
+
+    PROCESS = "process", _("this process")
+    COMMAND = "command", _("the whole command")
+
+
 class Worker(models.Model):
-    """A worker process; its row is there while it lives."""
+    """A worker process; its row is there while it lives.
+
+    ``supervisor`` is the same for all processes of one ``runjobs``, and empty where there is
+    none.
+    """
 
     name = ExactCharField(_("worker"), max_length=200, primary_key=True)
     host = models.CharField(_("host"), max_length=200)
@@ -462,14 +473,28 @@ class Worker(models.Model):
     names = models.JSONField(
         _("jobs"), null=True, blank=True, help_text=_("That it knows. Empty means not said.")
     )
+    supervisor = ExactCharField(_("supervisor"), max_length=200, blank=True, default="")
+    version = models.CharField(_("version"), max_length=50, blank=True, default="")
+    memory = models.BigIntegerField(
+        _("memory"), null=True, blank=True, help_text=_("Bytes, at the last heartbeat.")
+    )
     started_at = models.DateTimeField(_("started at"))
     heartbeat_at = models.DateTimeField(_("last heartbeat at"))
+    stop_requested_at = models.DateTimeField(_("stop requested at"), null=True, blank=True)
+    stop_requested_by = models.CharField(
+        _("stop requested by"), max_length=200, blank=True, default=""
+    )
+    stops = ExactCharField(
+        _("what stops"), max_length=7, choices=StopKind.choices, blank=True, default=""
+    )
 
     class Meta:
         db_table = "jobflow_worker"
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
         default_permissions = ("view", "delete")
+        permissions = [("stop_worker", _("Can stop workers"))]
+        indexes = [models.Index(name="jobflow_worker_stop", fields=["stop_requested_at"])]
 
     def __str__(self) -> str:
         return str(self.name)

@@ -25,6 +25,10 @@ class WorkerFacts:
         is_alive: Whether that is no longer than JOBFLOW["LEASE"].
         running: How many records it executes.
         reserved: How many it has reserved and not started.
+        supervisor: What all processes of one ``runjobs`` share; empty without a supervisor.
+        version: That of django_jobflow.
+        memory: Bytes that its process had at its last heartbeat.
+        stop_requested_at: When it was asked to stop. None means that it was not.
     """
 
     name: str
@@ -40,6 +44,10 @@ class WorkerFacts:
     is_alive: bool
     running: int
     reserved: int
+    supervisor: str = ""
+    version: str = ""
+    memory: int | None = None
+    stop_requested_at: datetime | None = None
 
 
 def workers(alias: str | None = None, now: datetime | None = None) -> list[WorkerFacts]:
@@ -75,4 +83,8 @@ def _facts(row: Worker, held: dict[str, int], now: datetime) -> WorkerFacts:
         is_alive=silent_for <= conf.current().LEASE,
         running=held.get(JobState.IN_PROGRESS, 0),
         reserved=held.get(JobState.RESERVED, 0),
+        supervisor=row.supervisor,
+        version=row.version,
+        memory=row.memory,
+        stop_requested_at=row.stop_requested_at,
     )

@@ -16,6 +16,7 @@ from django_jobflow import conf, events, settle
 from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
+from django_jobflow.models import StopKind
 from django_jobflow.worker.aftermath import Aftermath
 from django_jobflow.worker.agenda import Agenda
 from django_jobflow.worker.attention import Attention
@@ -311,9 +312,21 @@ class Coordinator:
             with self.engine.transaction():
                 self.duties.beat()
                 self.agenda.look_around()
+        if self.agenda.glance.stopping and not self.stop:
+            self._heed()
         self.fetch.learn(self.agenda.glance)
         self.agenda.news = self.agenda.news or self.fetch.gates.is_worth_a_look
         self.vitals.contact()
+
+    def _heed(self) -> None:
+        """Leave if an operator has asked for it; what runs is given the time of a stop."""
+        request = self.engine.stop_request(self.options.name)
+        if request is None:  # another was asked
+            return
+        kind, by = request
+        if kind == StopKind.COMMAND:
+            self.vitals.stop_all()
+        self._leave(f"asked to stop by {by or 'an operator'}", patiently=False)
 
     def _wait(self) -> None:
         self.wakeups.take()  # what came along with the last statement

@@ -11,9 +11,11 @@ from django_jobflow.declare import registry
 from django_jobflow.engines import Engine
 from django_jobflow.engines.waking import Glance
 from django_jobflow.service import Service
+from django_jobflow.version import __version__
 from django_jobflow.worker.clockwork import Timer
 from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.recycling import memory
 from django_jobflow.worker.running import Running
 from django_jobflow.worker.scribe import write_down
 from django_jobflow.worker.vitals import Unwatched, Vitals
@@ -127,7 +129,7 @@ class Duties:
                     job_name=reservation.name,
                     worker=self.options.name,
                 )
-        if not self.engine.beat(self.options.name):
+        if not self.engine.beat(self.options.name, memory()):
             self.register()
         self.vitals.contact()
 
@@ -159,6 +161,9 @@ class Duties:
                 partitions=self.options.partitions or (),
             ),
             names=registry.names(),
+            supervisor=self.options.supervisor,
+            version=__version__,
+            memory=memory(),
         )
 
     def _sweep(self, glance: Glance | None) -> None:

@@ -36,6 +36,7 @@ class WorkerOptions:
         max_memory: End once the process has more than so many bytes. None means never.
         heartbeat_file: Touched while the database answers. None means no file.
         name: What the rows that this process holds say in ``reserved_by``.
+        supervisor: The name that all processes of one supervisor share; empty without one.
     """
 
     database: str
@@ -49,3 +50,4 @@ class WorkerOptions:
     max_memory: int | None = None
     heartbeat_file: Path | None = None
     name: str = field(default_factory=new_name)
+    supervisor: str = ""

@@ -27,7 +27,7 @@ from django_jobflow.worker.alarm import Alarm
 from django_jobflow.worker.estate import Estate
 from django_jobflow.worker.forking import WELL, cause_of, ended, fork
 from django_jobflow.worker.leash import Brake, Leash
-from django_jobflow.worker.options import WorkerOptions, worker_name
+from django_jobflow.worker.options import WorkerOptions, new_name, worker_name
 from django_jobflow.worker.oversight import Oversight, Verdict
 from django_jobflow.worker.place import Child, Place
 from django_jobflow.worker.process import (
@@ -85,7 +85,7 @@ class Supervisor:
     """
 
     def __init__(self, options: WorkerOptions, processes: int, alarm: Alarm) -> None:
-        self.options = options
+        self.options = replace(options, supervisor=new_name())
         self.alarm = alarm
         self.places = [Place(number) for number in range(processes)]
         self.oversight = Oversight(options)
@@ -170,6 +170,7 @@ class Supervisor:
         for place in self.places:
             for child in place.children:
                 if (code := ended(child.pid)) is not None:
+                    self._heed(child)
                     child.leash.let_go()
                     self._end(place, child, code)
 
@@ -199,6 +200,8 @@ class Supervisor:
         for child in self._children():
             if child.killed is None and (verdict := self.oversight.verdict(child)):
                 self._kill(child, verdict, event="worker_stuck")
+        for child in self._children():
+            self._heed(child)
         for place in self.places:
             place.make_room()
 
@@ -213,6 +216,11 @@ class Supervisor:
         if number in STOP_AT_ONCE_SIGNALS:
             self._stop()
         if number != signal.SIGCHLD:
+            self._stop()
+
+    def _heed(self, child: Child) -> None:
+        """Stop if an operator has asked for it; *child* has read that from its row."""
+        if child.vitals.stops_all and not self._is_stopping():
             self._stop()
 
     def _stop(self) -> None:

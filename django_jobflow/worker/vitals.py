@@ -12,14 +12,14 @@ from django_jobflow.worker.execution import Execution
 Attempt = tuple[int, int]
 """The id of a record, and which of its reservations it is: numbers of attempts come again."""
 
-HEADER = Struct("=QQQ")
+HEADER = Struct("=QQQQ")
 ENTRY = Struct("=QQd")
 DEADLINE = Struct("=d")
 NEVER = float("inf")
 
 KEPT = 1024  # bodies of one slot that are remembered: more than can wait to be settled
 
-BEATS, CONTACTS, LEAVING = range(3)
+BEATS, CONTACTS, LEAVING, STOPPING_ALL = range(4)
 
 
 class Trace:
@@ -77,6 +77,9 @@ class Unwatched:
     def leave(self) -> None:
         pass
 
+    def stop_all(self) -> None:
+        pass
+
     def trace(self) -> NoTrace:
         return NoTrace()
 
@@ -117,6 +120,10 @@ class Vitals:
         """Say that this worker takes no more work, and is to be replaced."""
         self._header[LEAVING] = 1
 
+    def stop_all(self) -> None:
+        """Say that the supervisor and all of its workers are to stop."""
+        self._header[STOPPING_ALL] = 1
+
     def trace(self) -> Trace:
         """Return where one more slot leaves its trace; those that are too many share one."""
         number = min(next(self._taken), self._traces - 1)
@@ -135,6 +142,10 @@ class Vitals:
     @property
     def is_leaving(self) -> bool:
         return bool(self._header[LEAVING])
+
+    @property
+    def stops_all(self) -> bool:
+        return bool(self._header[STOPPING_ALL])
 
     def begun(self) -> frozenset[Attempt]:
         """Return what has begun and may not be settled, and some that is settled."""

@@ -334,8 +334,14 @@ WORKER_MEANINGS = {
     "partitions": "The partitions it was told to serve. Empty means all.",
     "threads": "Its slots.",
     "names": "Names of the jobs that it knows, former ones too. None means that it has not said.",
+    "supervisor": "What all processes of one `runjobs` share. Empty without a supervisor.",
+    "version": "That of django_jobflow.",
+    "memory": "Bytes that its process had at its last heartbeat.",
     "started_at": "When it began.",
     "heartbeat_at": "When it last renewed its row.",
+    "stop_requested_at": "When it was asked to stop. None means that it was not.",
+    "stop_requested_by": "Who asked.",
+    "stops": "`process` for it alone, `command` for all of its `runjobs`.",
 }
 
 

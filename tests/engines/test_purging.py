@@ -61,13 +61,25 @@ class PurgeTests(Contract):
         assert 2 * count == self.purge()
         assert {} == live()
 
+    @pytest.mark.parametrize("most", [1, 3, 4, 6])
+    def test_no_more_are_deleted_than_are_wanted(self, monkeypatch, most):
+        monkeypatch.setattr(purging, "PURGE_BATCH", 2)
+        monkeypatch.setattr(purging, "PURGE_READ", 4)
+        make_many(5, JobState.AVAILABLE)
+        make_many(2, JobState.RETRY)
+
+        assert most == self.engine.purge(of("default"), WAIT, most=most)
+        assert 7 - most == len(live())
+        # What waits for its retry goes first.
+        assert max(2 - most, 0) == list(live().values()).count(JobState.RETRY)
+
     @pytest.mark.parametrize("state", [JobState.IN_PROGRESS, JobState.RETRY])
     def test_record_that_moves_on_meanwhile_is_left(self, monkeypatch, state):
         record = make()
         make(JobState.SCHEDULED)
 
-        def overtaken(rows):
-            [ids] = newest_first(rows)
+        def overtaken(rows, most):
+            [ids] = newest_first(rows, most)
             if ids == [record.pk]:
                 [reserved] = JobRecord.objects.reserve(1, worker="w")
                 reserved.start()

@@ -1,5 +1,5 @@
 from django_jobflow.engines.workers import Beat
-from django_jobflow.models import Worker
+from django_jobflow.models import StopKind, Worker
 from django_jobflow.service import Service
 from tests.engines.contract import HOUR, MINUTE, NOON, TICK, Contract
 from tests.factories import WorkerFactory
@@ -34,8 +34,9 @@ class WorkerTests(Contract):
         worker, other = WorkerFactory(now=NOON), WorkerFactory(now=NOON)
         before = self.engine.now()
 
-        assert self.engine.beat(worker.name)
+        assert self.engine.beat(worker.name, memory=7)
 
+        assert {7, None} == set(Worker.objects.values_list("memory", flat=True))
         moments = dict(Worker.objects.values_list("name", "heartbeat_at"))
         assert before <= moments[worker.name] <= self.engine.now()
         assert NOON == moments[other.name]
@@ -68,6 +69,49 @@ class WorkerTests(Contract):
 
         assert 1 == self.engine.prune_workers(MINUTE)
         assert {"alive"} == names()
+
+
+class StopTests(Contract):
+    def asked(self):
+        rows = Worker.objects.exclude(stop_requested_at=None)
+        return list(rows.order_by("name").values_list("name", "stops", "stop_requested_by"))
+
+    def test_worker_that_was_not_asked_goes_on(self):
+        WorkerFactory(name="h:1")
+
+        assert self.engine.stop_request("h:1") is None
+        assert not self.engine.glance(None).stopping
+
+    def test_one_process_is_asked_and_no_other(self):
+        WorkerFactory(name="h:1", supervisor="h:9")
+        WorkerFactory(name="h:2", supervisor="h:9")
+
+        assert ["h:1"] == self.engine.request_stop("h:1", StopKind.PROCESS, "ann", NOON)
+
+        assert [("h:1", "process", "ann")] == self.asked()
+        assert (StopKind.PROCESS, "ann") == self.engine.stop_request("h:1")
+        assert self.engine.stop_request("h:2") is None
+        assert self.engine.glance(None).stopping
+
+    def test_all_processes_of_a_command_are_asked(self):
+        for name, supervisor in (("h:2", "h:9"), ("h:1", "h:9"), ("i:1", "i:9"), ("h:3", "")):
+            WorkerFactory(name=name, supervisor=supervisor)
+
+        assert ["h:1", "h:2"] == self.engine.request_stop("h:1", StopKind.COMMAND, "ann")
+
+        assert [(name, "command", "ann") for name in ("h:1", "h:2")] == self.asked()
+
+    def test_command_without_a_supervisor_is_its_process(self):
+        WorkerFactory(name="h:1")
+        WorkerFactory(name="h:2")
+
+        assert ["h:1"] == self.engine.request_stop("h:1", StopKind.COMMAND, "")
+
+    def test_worker_that_is_gone_cannot_be_asked(self):
+        WorkerFactory(name="h:1")
+
+        assert [] == self.engine.request_stop("H:1", StopKind.COMMAND, "ann")
+        assert [] == self.asked()
 
 
 class BeatTests(Contract):

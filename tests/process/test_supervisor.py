@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections
 from django.db.models.functions import Now
 
-from django_jobflow import JobState
+from django_jobflow import JobState, control
 from django_jobflow.models import JobRecord, SucceededJob, Worker
 from tests.app import jobs
 from tests.process.conftest import PATIENCE
@@ -229,6 +229,49 @@ class StoppingTests:
         until(lambda: len(pids() - {run.busy.pid}) == 2)
         assert 1 == SucceededJob.objects.get().attempt
         assert "worker_died" not in run.supervisor.output
+
+    def test_worker_that_is_recycled_ends_and_is_replaced(self, running, until):
+        run = running()
+
+        assert [run.busy.name] == control.stop_worker(run.busy.name, recycle=True, by="ann")
+
+        # Another has its place before what it runs has ended.
+        until(lambda: len(pids()) == 3)
+        run.release.touch()
+        until(lambda: run.busy.pid not in pids() and len(pids()) == 2)
+        assert run.idle.pid in pids()
+        assert 1 == SucceededJob.objects.get().attempt
+        assert f"worker_leaving worker={run.busy.name} reason='asked to stop by ann'" in (
+            run.supervisor.output
+        )
+
+    def test_whole_command_is_stopped_by_way_of_one_worker(self, running, until):
+        run = running()
+
+        assert {run.busy.name, run.idle.name} == {*control.stop_worker(run.idle.name)}
+
+        until(lambda: pids() == {run.busy.pid})
+        run.release.touch()
+        assert 0 == run.supervisor.wait()
+        assert 1 == SucceededJob.objects.get().attempt
+        assert 2 == run.supervisor.output.count("worker_started")
+
+    def test_job_that_does_not_end_is_given_back_by_a_worker_that_was_asked(self, running):
+        run = running(SHUTDOWN_TIMEOUT=0.2)
+
+        control.stop_worker(run.busy.name)
+
+        assert 0 == run.supervisor.wait()
+        assert (JobState.AVAILABLE, 0) == state_of(run.record)
+
+    def test_worker_without_a_supervisor_ends(self, start_worker, until):
+        worker = start_worker()
+        until(pids)
+
+        control.stop_worker(Worker.objects.get().name, recycle=True)
+
+        assert 0 == worker.wait()
+        assert set() == pids()
 
     def test_worker_that_does_not_end_is_killed_and_its_job_given_back(self, running):
         run = running(SHUTDOWN_TIMEOUT=0.1)

@@ -10,6 +10,7 @@ from django_jobflow.management.subcommands.prune import Prune
 from django_jobflow.management.subcommands.purge import Purge
 from django_jobflow.management.subcommands.show import Show
 from django_jobflow.management.subcommands.stats import Stats
+from django_jobflow.management.subcommands.stop import Stop
 from django_jobflow.management.subcommands.verbs import Cancel, Delete, Retry, RunNow
 from django_jobflow.management.subcommands.why import Why
 from django_jobflow.management.subcommands.workers import Workers
@@ -30,6 +31,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Purge,
     Importing,
     Workers,
+    Stop,
     Health,
 )
 

@@ -43,7 +43,7 @@ class Workers(Asking):
 def _row(worker: WorkerFacts) -> list[Any]:
     return [
         worker.name,
-        "alive" if worker.is_alive else "silent",
+        _signs(worker),
         _queues(worker),
         ", ".join(name or "''" for name in worker.partitions) or "all",
         worker.slots,
@@ -52,6 +52,12 @@ def _row(worker: WorkerFacts) -> list[Any]:
         spans.age(worker.started_at),
         f"{spans.length(worker.silent_for)} ago",
     ]
+
+
+def _signs(worker: WorkerFacts) -> str:
+    if not worker.is_alive:
+        return "silent"
+    return "alive" if worker.stop_requested_at is None else "stopping"
 
 
 def _queues(worker: WorkerFacts) -> str:

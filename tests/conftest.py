@@ -15,13 +15,14 @@ import pytest
 from django.db import connections
 from django.test import SimpleTestCase
 
+from catalogues.building import compile_catalogues
 from tests import databases, emptying, servers
 
 # Tells the processes of pytest-xdist why there is no database.
 UNAVAILABLE = "JOBFLOW_TEST_UNAVAILABLE"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Slow, and alike on every database, although they have one.
-DATABASE_MATTERS_NOT = {"docs", "example", "test_packaging.py"}
+DATABASE_MATTERS_NOT = {"docs", "example", "test_catalogues.py", "test_packaging.py"}
 # Here only tests that ask for a database get one: pytest-django keeps all others from it.
 PURE = {
     "arguments",
@@ -60,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     emptying.install()
     if hasattr(config, "workerinput"):
         return  # the process that started this one has seen to it
+    compile_catalogues(REPOSITORY)
     try:
         config.stash[database_version] = prepare_database(config)
     except servers.ServerUnavailable as error:

@@ -55,6 +55,8 @@ class WheelTests:
         ("folder", "suffix"),
         [
             ("", "py.typed"),
+            ("locale/", "pt_BR/LC_MESSAGES/django.mo"),
+            ("locale/", "pt_BR/LC_MESSAGES/django.po"),
             ("migrations/", "0001_initial.py"),
             ("static/jobflow/", ".css"),
             ("templates/", ".html"),

@@ -11,19 +11,25 @@ from django.contrib import admin
 
 from django_jobflow.admin.audit import AuditEntryAdmin
 from django_jobflow.admin.batches import BatchAdmin
+from django_jobflow.admin.configuration import ConfigurationAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
+from django_jobflow.admin.keys import KeyAdmin
 from django_jobflow.admin.limits import LimitAdmin
 from django_jobflow.admin.pauses import PauseAdmin
+from django_jobflow.admin.queues import QueueAdmin
 from django_jobflow.admin.succeeded import SucceededJobAdmin
 from django_jobflow.admin.workers import WorkerAdmin
 from django_jobflow.models import (
     AuditEntry,
     Batch,
+    Configuration,
     FailedJob,
     JobRecord,
+    Key,
     Limit,
     Pause,
+    Queue,
     SucceededJob,
     Worker,
 )
@@ -37,14 +43,20 @@ if apps.is_installed("django.contrib.admin"):
     admin.site.register(Pause, PauseAdmin)
     admin.site.register(Limit, LimitAdmin)
     admin.site.register(AuditEntry, AuditEntryAdmin)
+    admin.site.register(Queue, QueueAdmin)
+    admin.site.register(Key, KeyAdmin)
+    admin.site.register(Configuration, ConfigurationAdmin)
 
 __all__ = [
     "AuditEntryAdmin",
     "BatchAdmin",
+    "ConfigurationAdmin",
     "FailedJobAdmin",
     "JobRecordAdmin",
+    "KeyAdmin",
     "LimitAdmin",
     "PauseAdmin",
+    "QueueAdmin",
     "SucceededJobAdmin",
     "WorkerAdmin",
 ]

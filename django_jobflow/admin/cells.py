@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from django.template.loader import render_to_string
+from django.utils import formats
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
 
 from django_jobflow.models import JobRecord
 from django_jobflow.models.records import JobFacts
-from django_jobflow.observe import spans
+from django_jobflow.observe import Count, spans
 from django_jobflow.observe.readable import TEXT_SHOWN, pretty
 from django_jobflow.states import PENDING, JobState
 
@@ -52,6 +53,13 @@ def moment(at: datetime | None, text: str | None = None) -> SafeString | None:
 def full(at: datetime | None) -> SafeString | None:
     """Return a moment in full, with its distance from now behind it."""
     return None if at is None else _rendered("_full_moment.html", at=at, text=spans.distance(at))
+
+
+def number(count: Count | int) -> str:
+    """Return a number as the language writes it; a plus says that there may be more."""
+    if isinstance(count, int):
+        return str(formats.number_format(count, force_grouping=True))
+    return f"{number(count.number)}{'+' if count.is_more else ''}"
 
 
 def attempts(job: JobFacts) -> str:

@@ -60,10 +60,18 @@ PAGES = (
     Page(_("Jobs"), _("Succeeded jobs"), "jobflow_succeededjob_changelist", "view_succeededjob"),
     Page(_("Jobs"), _("Batches"), "jobflow_batch_changelist", "view_batch"),
     Page(_("Failures"), _("Failed jobs"), "jobflow_failedjob_changelist", "view_failedjob"),
+    Page(_("Queues"), _("Queues"), "jobflow_queue_changelist", "view_queue"),
     Page(_("Queues"), _("Limits"), "jobflow_limit_changelist", "view_limit"),
     Page(_("Queues"), _("Pauses"), "jobflow_pause_changelist", "view_pause"),
+    Page(_("Queues"), _("Keys"), "jobflow_key_changelist", "view_key"),
     Page(_("System"), _("Workers"), "jobflow_worker_changelist", "view_worker"),
     Page(_("System"), _("Audit"), "jobflow_auditentry_changelist", "view_auditentry"),
+    Page(
+        _("System"),
+        _("Settings in force"),
+        "jobflow_configuration_changelist",
+        "view_configuration",
+    ),
 )
 
 

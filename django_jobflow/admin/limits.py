@@ -142,7 +142,7 @@ class LimitAdmin(ControlAdmin):
 
     @admin.display(description=gettext_lazy("starts"))
     def starts(self, limit: Limit) -> str | None:
-        return _starts(quota_in_force(limit))
+        return starts_of(quota_in_force(limit))
 
     @admin.display(description=gettext_lazy("burst"))
     def burst_of(self, limit: Limit) -> int | None:
@@ -170,12 +170,13 @@ def _said(quota: Quota) -> dict[str, Any]:
     """Return *quota* as the form has it."""
     return {
         "concurrency": quota.concurrency,
-        "starts": _starts(quota),
+        "starts": starts_of(quota),
         "burst": quota.burst,
     }
 
 
-def _starts(quota: Quota) -> str | None:
+def starts_of(quota: Quota) -> str | None:
+    """Return the rate of *quota* as it is written; None where it has none."""
     if quota.rate is None or quota.period is None:
         return None
     return rate_text(quota.rate, quota.period)

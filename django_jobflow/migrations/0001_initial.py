@@ -569,6 +569,46 @@ class Migration(migrations.Migration):
             bases=("jobflow.jobrecord",),
         ),
         migrations.CreateModel(
+            name="Queue",
+            fields=[],
+            options={
+                "verbose_name": "queue",
+                "verbose_name_plural": "queues",
+                "permissions": [("purge_queue", "Can empty queues")],
+                "proxy": True,
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("jobflow.jobrecord",),
+        ),
+        migrations.CreateModel(
+            name="Key",
+            fields=[],
+            options={
+                "verbose_name": "key",
+                "verbose_name_plural": "keys",
+                "proxy": True,
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("jobflow.jobrecord",),
+        ),
+        migrations.CreateModel(
+            name="Configuration",
+            fields=[],
+            options={
+                "verbose_name": "settings in force",
+                "verbose_name_plural": "settings in force",
+                "proxy": True,
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("jobflow.worker",),
+        ),
+        migrations.CreateModel(
             name="SucceededJob",
             fields=[
                 (

@@ -3,6 +3,7 @@
 from django_jobflow.models.audit import AuditAction, AuditEntry, AuditVia
 from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
+from django_jobflow.models.desk import Configuration, Key, Queue
 from django_jobflow.models.holds import KeyHold
 from django_jobflow.models.logs import JobLog
 from django_jobflow.models.records import (
@@ -21,15 +22,18 @@ __all__ = [
     "Batch",
     "BatchChange",
     "BatchProgress",
+    "Configuration",
     "FailedJob",
     "JobFacts",
     "JobLog",
     "JobRecord",
+    "Key",
     "KeyHold",
     "Limit",
     "LimitKind",
     "Pause",
     "PauseKind",
+    "Queue",
     "StopKind",
     "SucceededJob",
     "Worker",

@@ -301,7 +301,7 @@ class WorkerPageTests(PageTestCase):
 
         response = self.client.get(list_url("worker"))
 
-        self.assertContains(response, '<td class="field-running">2</td>')
+        self.assertContains(response, '<td class="field-load">2 of 4</td>')
         self.assertContains(response, '<td class="field-reserved">3</td>')
         self.assertContains(response, "email, default")
         self.assertContains(response, ">Alive<", count=1)

@@ -231,6 +231,8 @@ class Exchange:
         started: IN_PROGRESS now, their attempt counted, in the order in which to run them.
         held: RESERVED, and not to be executed: an unknown job, or past its ``expires_at``.
         lost: Reserved, and gone before they could be started.
+        passed_on: Of what was written, the ids of those whose execution key went to a record
+            that was not taken, where the engine tells.
         passed_over: Seconds after which to look again, since this look found less than it was
             asked for and has not begun at the beginning. None means that it saw all there is.
         out_of_tokens: By queue, after how many seconds to ask for it again.
@@ -246,6 +248,7 @@ class Exchange:
     started: list[Reservation] = field(default_factory=list)
     held: list[Reservation] = field(default_factory=list)
     lost: list[Reservation] = field(default_factory=list)
+    passed_on: set[int] = field(default_factory=set)
     passed_over: float | None = None
     out_of_tokens: dict[str, float] = field(default_factory=dict)
     full: dict[str, float] = field(default_factory=dict)

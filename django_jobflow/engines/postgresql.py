@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
+
+from django.db import IntegrityError
 
 from django_jobflow import states
 from django_jobflow.attempts import (
@@ -25,6 +28,7 @@ from django_jobflow.engines.postgresql_ends import (
     in_places,
     place,
 )
+from django_jobflow.engines.postgresql_handing import COLUMNS, can_hand, handing, idle_keys
 from django_jobflow.engines.postgresql_head import Head
 from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
 from django_jobflow.engines.postgresql_session import Served
@@ -171,15 +175,45 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         # The one statement has one worker in its fence.
         workers = {each.worker for each in demands} | {each.reservation.worker for each in endings}
         limited = any(each.quotas or each.admits for each in demands)
-        if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited or _leaving(endings):
+        if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited:
             return super().exchange(endings, demands, limit, now)
-        self._set_up_session()
         [demand] = demands
+        leaving = _leaving(endings)
+        if leaving:
+            handed = self._exchange_keys(endings, leaving, demand, limit, now)
+            return super().exchange(endings, demands, limit, now) if handed is None else handed
+        self._set_up_session()
         limit = min(demand.limit, limit)
         exchange = self._turn(demand.worker, endings, demand, limit, now)
         if demand.gates and exchange.held:
             with self.transaction():
                 self._park_and_admit(demand, limit, {}, exchange, now)
+        return exchange
+
+    def _exchange_keys(
+        self,
+        endings: Sequence[Ending],
+        leaving: Sequence[Ending],
+        demand: Demand,
+        limit: int,
+        now: datetime | None,
+    ) -> Exchange | None:
+        """Exchange, and give on the keys that become free; None where that takes more steps."""
+        if not can_hand(leaving, demand):
+            return None
+        self._set_up_session()
+        limit = min(demand.limit, limit)
+        is_inside = self.connection.in_atomic_block
+        try:
+            with self.transaction() if is_inside else nullcontext():
+                exchange = self._turn(demand.worker, endings, demand, limit, now, leaving)
+        except IntegrityError:  # of a key that had more places, another has got one
+            return None
+        idle = idle_keys(leaving, exchange)
+        if is_inside:
+            self._look_again(idle)
+        elif idle:
+            self._promote(idle)
         return exchange
 
     def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
@@ -196,8 +230,13 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         demand: Demand | None,
         limit: int,
         now: datetime | None,
+        leaving: Sequence[Ending] = (),
     ) -> Exchange:
-        """Settle and take for one worker in one statement."""
+        """Settle and take for one worker in one statement.
+
+        Args:
+            leaving: Those of *endings* whose execution keys are to be given on.
+        """
         began = time.monotonic()
         start = self._head.start(demand, began) if demand is not None else None
         ends, values = end_values(endings)
@@ -209,14 +248,16 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
                 values |= {"from_priority": start.priority, "from_due": start.available_at}
                 values |= {"from_id": start.id}
             within = WITHIN if start is not None else ("",)
-            ids = _ids(demand.queues, demand.turns, values, within)
+            ids = _ids(demand.queues, demand.turns, values, within, COLUMNS if leaving else "id")
         exchange = Exchange()
         if ends or ids:
+            parts = handing(demand, endings, values) if demand is not None and leaving else {}
             statement = cycle(
                 ends,
                 ids,
                 moment=_moment(values, now),
                 hurried=bool(ends) or self.connection.in_atomic_block,
+                **parts,
             )
             take_in(exchange, self._served(statement, values), worker)
             self._members_exchanged(endings, exchange)
@@ -272,10 +313,11 @@ def _ids(
     turns: Sequence[Turn] | None,
     values: dict[str, Any],
     within: Sequence[str] = ("",),
+    columns: str = "id",
 ) -> str:
     if turns is not None:
         return first_ids_of_turns(turns, values, limit=RANGE_LIMIT, lock=LOCK)
-    return first_ids(queues, values, limit=LIMIT, lock=LOCK, within=within)
+    return first_ids(queues, values, limit=LIMIT, lock=LOCK, within=within, columns=columns)
 
 
 def _leaving(endings: Sequence[Ending]) -> list[Ending]:

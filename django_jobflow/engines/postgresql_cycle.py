@@ -18,13 +18,14 @@ from django_jobflow.engines.statements import JOB, duration, in_order, read_json
 
 # What this worker is not to execute is only promised to it: no attempt is counted.
 ABLE = "(name = ANY(%(names)s::text[]) AND (expires_at IS NULL OR expires_at > {moment}))"
-TAKEN = f"""taken AS (
-    UPDATE {JOB} SET reserved_by = %(worker)s, reserved_at = {{moment}}, updated_at = {{moment}},
+TAKEN_VALUES = f"""reserved_by = %(worker)s, reserved_at = {{moment}}, updated_at = {{moment}},
         reserved_count = reserved_count + 1,
         state = CASE WHEN {ABLE} THEN 'IN_PROGRESS' ELSE 'RESERVED' END,
         attempt = attempt + CASE WHEN {ABLE} THEN 1 ELSE 0 END,
         started_at = CASE WHEN {ABLE} THEN {{moment}} ELSE started_at END,
-        expires = {{moment}} + CASE WHEN {ABLE} THEN %(lease)s ELSE %(timeout)s END
+        expires = {{moment}} + CASE WHEN {ABLE} THEN %(lease)s ELSE %(timeout)s END"""
+TAKEN = f"""taken AS (
+    UPDATE {JOB} SET {TAKEN_VALUES}
     WHERE id = ANY(ARRAY({{ids}}))
     RETURNING *
 )"""
@@ -51,7 +52,15 @@ UNHURRIED = ", set_config('synchronous_commit', 'off', true)"
 
 
 @lru_cache(maxsize=64)
-def cycle(ends: frozenset[str], ids: str | None, *, moment: str, hurried: bool) -> str:
+def cycle(
+    ends: frozenset[str],
+    ids: str | None,
+    *,
+    moment: str,
+    hurried: bool,
+    taking: str = TAKEN,
+    told: str = "",
+) -> str:
     """Return the statement that settles and takes.
 
     Args:
@@ -59,6 +68,8 @@ def cycle(ends: frozenset[str], ids: str | None, *, moment: str, hurried: bool) 
         ids: The query for the ids to take. None takes nothing.
         moment: The expression for now.
         hurried: Whether the commit has to wait for the disk.
+        taking: The clauses that take; one of them is called ``taken``.
+        told: The query for the ids of ends that passed their key on to what was not taken.
     """
     parts = [part for name, part in (("gone", GONE), ("over", OVER)) if name in ends]
     rows = []
@@ -66,7 +77,9 @@ def cycle(ends: frozenset[str], ids: str | None, *, moment: str, hurried: bool) 
         written = " UNION ALL ".join(f"SELECT id FROM {name}" for name in sorted(ends))
         rows.append(f"SELECT ARRAY({written})" + (FILLED if ids is not None else ""))
     if ids is not None:
-        parts.append(TAKEN)
+        parts.append(taking)
+        if told:
+            rows.append(f"SELECT ARRAY({told})" + FILLED.replace("NULL", "0", 1))
         rows.append(TAKEN_ROWS + ("" if hurried else UNHURRIED))
     statement = f"WITH {', '.join(parts)} {' UNION ALL '.join(rows)}"
     # Short, since psycopg keeps what it has made of a text only up to 4,096 letters.
@@ -87,7 +100,8 @@ def take_in(exchange: Exchange, rows: Iterable[tuple[Any, ...]], worker: str) ->
     """Put the rows of a cycle's statement into *exchange*."""
     for written, *columns in rows:
         if written is not None:
-            exchange.written.update(written)
+            is_told = columns and columns[0] == 0
+            (exchange.passed_on if is_told else exchange.written).update(written)
             continue
         *columns, started, seldom = columns
         reservation = _reservation(columns, seldom, worker)

@@ -67,6 +67,7 @@ def first_ids(
     limit: str = "%(limit)s",
     lock: str = "",
     within: Sequence[str] = ("",),
+    columns: str = "id",
 ) -> str:
     """Return the query for the ids of the first AVAILABLE rows: an index range for each queue.
 
@@ -76,6 +77,7 @@ def first_ids(
         limit: How the limit of a range is written.
         lock: What locks the rows, where there is such a clause.
         within: Conditions that cut a range into as many.
+        columns: What is asked for: the id, and what stands in the order.
     """
     conditions = ["AND priority >= -100"]  # what OF_ANY_QUEUE says
     if queues is not None:
@@ -92,11 +94,11 @@ def first_ids(
         for part in within
     ]
     if len(ranges) == 1:
-        return f"SELECT id FROM ({ranges[0]}) AS first_rows"
+        return f"SELECT {columns} FROM ({ranges[0]}) AS first_rows"
     union = " UNION ALL ".join(
         f"SELECT * FROM ({each}) AS range{number}" for number, each in enumerate(ranges)
     )
-    return f"SELECT id FROM ({union}) AS ranges ORDER BY {ORDER} LIMIT %(limit)s"
+    return f"SELECT {columns} FROM ({union}) AS ranges ORDER BY {ORDER} LIMIT %(limit)s"
 
 
 def first_ids_of_turns(

@@ -265,6 +265,8 @@ class Coordinator:
         """Tell others of places that this worker has freed under a limit, and has not taken."""
         if queues := self.fetch.freed(exchange):
             self.engine.wake(queues)
+        elif exchange.passed_on and self._wanted():
+            self.engine.wake()  # what comes next of a key is on a queue of others
 
     def _after_commit(self, endings: list[Ending], exchange: Exchange) -> None:
         self.running.hand_over(self._executions(exchange.started))

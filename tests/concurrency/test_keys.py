@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from django_jobflow import DuplicateJob, Job, NotRetryable
+from django_jobflow.attempts import Demand
 from django_jobflow.engines import Engine
 from django_jobflow.models import JobRecord, KeyHold
 from django_jobflow.outcomes import Succeeded
@@ -288,6 +289,77 @@ class ExecutionKeyTests(KeyTests):
             _, record = together(lambda end=end: self.engine.settle([end]), job.enqueue)
 
             assert {record.pk: JobState.AVAILABLE} == live()
+            JobRecord.objects.all().delete()
+
+    def cycle(self, holder, limit=5):
+        """Return what ends *holder* and takes what is next, as a worker does."""
+        demand = Demand(
+            worker=holder.reserved_by,
+            queues=None,
+            limit=limit,
+            names=frozenset({"shop.Receipt"}),
+            lease=MINUTE,
+            timeout=MINUTE,
+        )
+        end = ending(holder, Succeeded())
+        return lambda: self.engine.exchange([end], [demand], limit)
+
+    def test_key_is_freed_in_a_cycle_while_another_call_comes(self):
+        for number in range(25):
+            holder = make(JobState.IN_PROGRESS, execution_key=str(number))
+            job = self.receipt.using(execution_key=str(number))
+
+            exchange, record = together(self.cycle(holder), job.enqueue)
+
+            expected = JobState.IN_PROGRESS if exchange.started else JobState.AVAILABLE
+            assert {record.pk: expected} == live()
+            JobRecord.objects.all().delete()
+
+    def test_key_is_freed_in_a_cycle_while_the_next_is_cancelled(self):
+        for number in range(25):
+            holder = make(JobState.IN_PROGRESS, execution_key=str(number))
+            next_one, last = (
+                make(JobState.WAITING, name="shop.Receipt", execution_key=str(number))
+                for _ in range(2)
+            )
+
+            exchange, _ = together(self.cycle(holder), stored(next_one).cancel)
+
+            [key_holder] = self.holders()
+            states = live()
+            if states[next_one.pk] == JobState.CANCELLED:
+                assert last.pk == key_holder
+            else:  # it was running before it was asked to stop
+                assert [next_one.pk] == [key_holder] == [each.id for each in exchange.started]
+            JobRecord.objects.all().delete()
+
+    def test_keys_are_freed_by_two_workers_and_each_is_given_on_once(self):
+        for _ in range(5):
+            keys = [str(number) for number in range(20)]
+            holders = [
+                make(JobState.IN_PROGRESS, execution_key=key, reserved_by=f"w{number % 2}")
+                for number, key in enumerate(keys)
+            ]
+            for key in keys * 2:
+                make(JobState.WAITING, name="shop.Receipt", execution_key=key)
+
+            def work(name, holders=holders):
+                ends = [ending(each, Succeeded()) for each in holders if each.reserved_by == name]
+                demand = Demand(
+                    worker=name,
+                    queues=None,
+                    limit=7,
+                    names=frozenset({"shop.Receipt"}),
+                    lease=MINUTE,
+                    timeout=MINUTE,
+                )
+                return self.engine.exchange(ends, [demand], 7)
+
+            found = together(lambda: work("w0"), lambda: work("w1"))
+
+            taken = [each.id for exchange in found for each in exchange.started]
+            assert 14 == len(taken) == len(set(taken))
+            assert 20 == len(self.holders())
             JobRecord.objects.all().delete()
 
     def test_key_is_freed_while_another_record_is_due_and_it_has_its_turn(self):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from django_jobflow.attempts import Demand
+from django_jobflow.attempts import Demand, key_digest
 from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Succeeded
@@ -201,6 +201,106 @@ class ExchangeTests(Contract):
         assert {running.pk} == exchange.written
         assert [waiting.pk] == [each.id for each in exchange.started]
 
+    def keyed(self, state=JobState.WAITING, key="k", **facts):
+        return known(state=state, execution_key=key, **facts)
+
+    def held(self, record):
+        row = stored(record)
+        return row.state, row.held_execution_key
+
+    def test_what_waits_for_a_key_comes_in_order_with_all_else(self):
+        running = [self.keyed(JobState.IN_PROGRESS, key) for key in ("a", "b")]
+        low, high = self.keyed(key="a", priority=-1), self.keyed(key="b", priority=5)
+        first = known(priority=3)
+
+        ends = [ending(record, Succeeded()) for record in running]
+        exchange = self.exchange(ends, demand(), limit=2)
+
+        assert [high.pk, first.pk] == [each.id for each in exchange.started]
+        assert (JobState.IN_PROGRESS, key_digest("", "b")) == self.held(high)
+        assert (JobState.AVAILABLE, key_digest("", "a")) == self.held(low)
+
+    def test_many_keys_that_become_free_are_each_given_on_once(self):
+        keys = [f"k{number}" for number in range(12)]
+        running = [self.keyed(JobState.IN_PROGRESS, key) for key in keys]
+        waiting = [[self.keyed(key=key) for _ in range(2)] for key in keys]
+        plain = [known(priority=1) for _ in range(3)]
+
+        ends = [ending(record, Succeeded(record.pk)) for record in running]
+        exchange = self.exchange(ends, demand(limit=10), limit=10)
+
+        firsts, seconds = zip(*waiting, strict=True)
+        assert {record.pk for record in running} == exchange.written == succeeded()
+        assert [record.pk for record in (*plain, *firsts[:7])] == [
+            each.id for each in exchange.started
+        ]
+        assert [
+            *((JobState.IN_PROGRESS, key_digest("", key)) for key in keys[:7]),
+            *((JobState.AVAILABLE, key_digest("", key)) for key in keys[7:]),
+        ] == [self.held(record) for record in firsts]
+        assert [(JobState.WAITING, None)] * 12 == [self.held(record) for record in seconds]
+
+    def test_what_waits_for_a_key_on_another_queue_is_left_for_others(self):
+        running = self.keyed(JobState.IN_PROGRESS, queue="a")
+        there = self.keyed(queue="b", priority=9)
+        here = known(queue="a")
+
+        exchange = self.exchange([ending(running, Succeeded())], demand(queues=("a",)))
+
+        assert [here.pk] == [each.id for each in exchange.started]
+        assert (JobState.AVAILABLE, key_digest("", "k")) == self.held(there)
+
+    def test_what_waits_for_a_key_in_another_partition_has_no_turn(self):
+        running = self.keyed(JobState.IN_PROGRESS)
+        there = self.keyed(partition="p")
+
+        assert [] == self.exchange([ending(running, Succeeded())], demand()).started
+        assert (JobState.WAITING, None) == self.held(there)
+
+    def test_what_waits_for_a_key_and_is_unknown_here_is_only_promised(self):
+        running = self.keyed(JobState.IN_PROGRESS)
+        unknown = self.keyed(name="gone.Job", attempt=0)
+
+        exchange = self.exchange([ending(running, Succeeded())], demand())
+
+        assert ([], [unknown.pk]) == (exchange.started, [each.id for each in exchange.held])
+        assert (JobState.RESERVED, key_digest("", "k")) == self.held(unknown)
+        assert 0 == stored(unknown).attempt
+
+    def test_a_lost_end_gives_no_key_on(self):
+        lost = self.keyed(JobState.IN_PROGRESS)
+        waiting = self.keyed()
+        end = ending(lost, Succeeded())
+        JobRecord.objects.filter(pk=lost.pk).update(reserved_by="another")
+
+        exchange = self.exchange([end], demand())
+
+        assert (set(), []) == (exchange.written, exchange.started)
+        assert (JobState.WAITING, None) == self.held(waiting)
+
+    def test_key_of_a_second_place_is_given_on_by_how_many_may_run(self):
+        other = self.keyed(JobState.IN_PROGRESS)
+        running = self.keyed(JobState.IN_PROGRESS, held_execution_key=key_digest("", "k", 1))
+        waiting = self.keyed()
+
+        exchange = self.exchange([ending(running, Succeeded())], demand())
+
+        assert ({running.pk}, []) == (exchange.written, exchange.started)
+        assert (JobState.WAITING, None) == self.held(waiting)
+        assert (JobState.IN_PROGRESS, key_digest("", "k")) == self.held(other)
+
+    def test_success_and_failure_give_their_keys_on_alike(self):
+        running = [self.keyed(JobState.IN_PROGRESS, key) for key in ("a", "b", "c")]
+        waiting = [self.keyed(key=key) for key in ("a", "b")]
+        failed = Failed(ErrorInfo("E", "no"))
+        outcomes = (Succeeded(), failed, failed)
+
+        ends = [ending(*each) for each in zip(running, outcomes, strict=True)]
+        exchange = self.exchange(ends, demand())
+
+        assert {record.pk for record in running} == exchange.written
+        assert [record.pk for record in waiting] == [each.id for each in exchange.started]
+
     def test_names_are_compared_letter_by_letter(self):
         names = ['a"b', "a\\b", "a,b", "{a}", "a b", "NULL", ""]
         for name in names[:-1]:
@@ -269,6 +369,21 @@ class TestDurability:
         self.engine.exchange(ends, [demand()], 10)
 
         assert 1 == len(self.statements)
+
+    @pytest.mark.parametrize(("waiting", "more"), [(True, 0), (False, 1)])
+    def test_a_cycle_that_frees_keys_is_one_statement_and_a_look_for_who_came(self, waiting, more):
+        self.engine.exchange((), [demand()], 10)  # sets the session up
+        keys = ["a", "b"]
+        running = [known(state=JobState.IN_PROGRESS, execution_key=key) for key in keys]
+        for key in keys * waiting:
+            known(state=JobState.WAITING, execution_key=key)
+        self.statements.clear()
+
+        ends = [ending(record, Succeeded()) for record in running]
+        exchange = self.engine.exchange(ends, [demand()], 10)
+
+        assert 2 * waiting == len(exchange.started)
+        assert 1 + more == len(self.statements)
 
     def test_the_statement_of_a_cycle_is_prepared(self):
         for _ in range(2):

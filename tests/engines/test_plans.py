@@ -176,6 +176,19 @@ class PlanTests:
         assert not any("jobflow_job_lease" in plan for plan in plans), plans
         assert not any(map(reads_all_keys, plans)), plans
 
+    @pytest.mark.parametrize("queues", [None, ("email",)])
+    def test_exchange_finds_what_waits_for_the_keys_that_become_free(self, queues):
+        running = [make(JobState.IN_PROGRESS, execution_key=f"k{each}") for each in range(30)]
+        for each in range(30):
+            make(JobState.WAITING, execution_key=f"k{each}")
+        endings = [ending(record, Succeeded()) for record in running]
+
+        plans = self.plans(self.exchange(queues, endings))
+
+        assert "jobflow_job_waiting" in "".join(plans), plans
+        assert not any(word in plan for plan in plans for word in WHOLE), plans
+        assert not any(map(reads_all_keys, plans)), plans
+
     def test_sweep_looks_for_lapsed_leases(self):
         self.assert_uses(
             "jobflow_job_lease", lambda: JobRecord.objects.activate_expired(NOON), sorts=True

@@ -14,6 +14,7 @@ from django_jobflow import conf, middleware
 from django_jobflow.declare import registry
 from django_jobflow.declare.options import read_defaults
 from django_jobflow.exceptions import InvalidJob
+from django_jobflow.worker.remote import making
 
 Messages = list[CheckMessage]
 
@@ -90,6 +91,22 @@ def _check_middleware() -> Messages:
         for job in registry.all_jobs()
         for path in chain.unfit(is_async=job._is_async)
     ]
+
+
+def check_executor(**_: Any) -> Messages:
+    """E009: JOBFLOW["EXECUTOR"] names what cannot be called."""
+    return _if_settings_are_right(_check_executor)
+
+
+def _check_executor() -> Messages:
+    messages: Messages = []
+    for path in sorted(conf.current().executors):
+        try:
+            making.factory_of(path)
+        except ImproperlyConfigured as error:
+            hint = "Correct the path: it is of a function that returns an executor."
+            messages.append(Error(str(error), hint=hint, id="jobflow.E009"))
+    return messages
 
 
 def check_queues(**_: Any) -> Messages:
@@ -231,6 +248,7 @@ ALWAYS: tuple[Callable[..., Messages], ...] = (
     check_defaults,
     check_async,
     check_middleware,
+    check_executor,
     check_database,
     check_queues,
     check_transactional,

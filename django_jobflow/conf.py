@@ -46,6 +46,9 @@ class Settings:
         DEFAULTS: Options for every job that does not set them itself.
         MIDDLEWARE: Dotted paths of what is called around each execution and told of each
             enqueue, the outermost first.
+        EXECUTOR: Dotted path of a function that makes a ``concurrent.futures.Executor``, which
+            runs the bodies of all queues; or queue to such a path, for the bodies of these
+            queues. Empty means that workers run all bodies themselves.
         LEASE: A running job whose worker has not renewed it for so long is rescued.
         HEARTBEAT: Pause between two renewals. None means LEASE / 4.
         RESERVATION_TIMEOUT: A reserved job that was not started for so long is available
@@ -72,6 +75,7 @@ class Settings:
     QUEUES: Mapping[str, QueueSettings] = field(default_factory=dict)
     DEFAULTS: Mapping[str, Any] = field(default_factory=dict)
     MIDDLEWARE: Sequence[str] = ()
+    EXECUTOR: str | Mapping[str, str] = field(default_factory=dict)
     LEASE: timedelta = timedelta(seconds=60)
     HEARTBEAT: timedelta | None = None
     RESERVATION_TIMEOUT: timedelta = timedelta(seconds=60)
@@ -90,6 +94,19 @@ class Settings:
     def heartbeat(self) -> timedelta:
         """The pause between two renewals, with its default applied."""
         return self.LEASE / 4 if self.HEARTBEAT is None else self.HEARTBEAT
+
+    def executor_of(self, queue: str) -> str | None:
+        """Return the path of what makes the executor of a queue; None if workers run it."""
+        if isinstance(self.EXECUTOR, str):
+            return self.EXECUTOR
+        return self.EXECUTOR.get(queue)
+
+    @property
+    def executors(self) -> frozenset[str]:
+        """The paths that ``EXECUTOR`` names."""
+        if isinstance(self.EXECUTOR, str):
+            return frozenset({self.EXECUTOR})
+        return frozenset(self.EXECUTOR.values())
 
 
 QUEUE_SETTINGS = frozenset({"concurrency", "limit", "rate", "burst"})
@@ -140,6 +157,16 @@ def _paths(value: Any) -> Sequence[str]:
     return tuple(value)
 
 
+def _executor(value: Any) -> str | Mapping[str, str]:
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, Mapping) or not all(
+        isinstance(each, str) and each for item in value.items() for each in item
+    ):
+        raise _Mistake("a dotted path, or a dict of queue names, each with one")
+    return dict(value)
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise _Mistake("a dict of job options")
@@ -181,6 +208,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "QUEUES": _queues,
     "DEFAULTS": _mapping,
     "MIDDLEWARE": _paths,
+    "EXECUTOR": _executor,
     "LEASE": _duration(zero=False),
     "HEARTBEAT": _duration(zero=False, none=True),
     "RESERVATION_TIMEOUT": _duration(zero=False),

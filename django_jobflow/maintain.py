@@ -125,6 +125,8 @@ def _settle_remains(engine: Engine, remains: Remains) -> int:
     rows = engine.records.filter(reserved_by=remains.worker, state=JobState.IN_PROGRESS)
     endings = []
     for record in rows:
+        if record.progress is not None and conf.current().executor_of(record.queue):
+            continue  # its body has begun elsewhere, and may run on
         reservation = reservation_of(record)
         if outcome := remains.outcome(reservation):
             endings.append(decide(reservation, outcome))

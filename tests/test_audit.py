@@ -18,6 +18,7 @@ IMPORTING = {"import_module", "import_string", "find_spec", "spec_from_file_loca
 ALLOWED_CALLS = {
     ("arguments/enums.py", "importlib.import_module"): "of a module that is imported already",
     ("middleware.py", "import_string"): "of what the project's settings name",
+    ("worker/remote/making.py", "import_string"): "of what the project's settings name",
     ("health/asking.py", "import_module"): "of the package's own migrations",
 }
 UNESCAPED = {"mark_safe", "SafeText", "format_html", "format_html_join", "safestring.SafeString"}

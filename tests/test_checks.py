@@ -166,6 +166,19 @@ class DatabaseTests:
         assert [] == checks.check_database()
 
 
+class ExecutorTests:
+    def test_path_that_cannot_be_imported_is_e009(self, settings):
+        settings.JOBFLOW = {"EXECUTOR": {"a": "tests.app.executors.threads", "b": "nowhere.it"}}
+
+        assert [
+            Error(
+                "JOBFLOW['EXECUTOR']: 'nowhere.it' cannot be imported: No module named 'nowhere'",
+                hint="Correct the path: it is of a function that returns an executor.",
+                id="jobflow.E009",
+            )
+        ] == checks.check_executor()
+
+
 class QueuesTests:
     @pytest.fixture(autouse=True)
     def declared(self, no_jobs):

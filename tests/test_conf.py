@@ -29,6 +29,7 @@ GOOD_RATES = [
 MINUTE = timedelta(minutes=1)
 KNOWN_ALIASES = "one of the aliases in DATABASES ['default', 'other']"
 
+EXECUTOR = "a dotted path, or a dict of queue names, each with one"
 GOOD = [
     ("DATABASE", "other", "other"),
     ("QUEUES", {}, {}),
@@ -48,6 +49,8 @@ GOOD = [
     ("DEFAULTS", {"max_attempts": 3}, {"max_attempts": 3}),
     *((name, 60, MINUTE) for name in NAMES if name in {"RESERVATION_TIMEOUT", "POLL_INTERVAL"}),
     ("MIDDLEWARE", ["shop.middleware.locale"], ("shop.middleware.locale",)),
+    ("EXECUTOR", "shop.engines.pool", "shop.engines.pool"),
+    ("EXECUTOR", {"reports": "shop.engines.pool"}, {"reports": "shop.engines.pool"}),
     ("LEASE", timedelta(hours=2), timedelta(hours=2)),
     ("WAKE_UP", "auto", "auto"),
     ("WAKE_UP", "poll", "poll"),
@@ -91,6 +94,7 @@ BAD = [
     ("DEFAULTS", ["queue"], "a dict of job options"),
     ("DEFAULTS", {7: "x"}, "a dict of job options"),
     *(("MIDDLEWARE", value, "a list of dotted paths") for value in ["shop.locale", [7], None]),
+    *(("EXECUTOR", value, EXECUTOR) for value in ["", None, ["a.b"], {"a": None}, {"": "a.b"}]),
     *(("LEASE", value, POSITIVE) for value in [0, -1, "60", None, True, timedelta(0)]),
     ("LEASE", timedelta(days=40_000), POSITIVE),
     ("HEARTBEAT", 0, f"{POSITIVE}, or None"),

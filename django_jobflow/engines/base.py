@@ -9,6 +9,7 @@ from __future__ import annotations
 from django_jobflow.engines.batches import BatchVerbs
 from django_jobflow.engines.controlling import Controlling
 from django_jobflow.engines.counting import Counting
+from django_jobflow.engines.elsewhere import Elsewhere
 from django_jobflow.engines.exchanging import Exchanging
 from django_jobflow.engines.expiring import Expiring
 from django_jobflow.engines.key_limits import KeyLimiting
@@ -22,6 +23,7 @@ from django_jobflow.engines.workers import Registering
 class Engine(
     RecordVerbs,
     KeyLimiting,
+    Elsewhere,
     Exchanging,
     Rescuing,
     Expiring,

@@ -198,6 +198,8 @@ class Coordinator:
             self._end_overdue(overdue)
         if self.stop.is_due:
             self._take_in(self.running.abandon_all("The worker stopped."))
+        if self.running.away is not None:
+            self._take_in(self.running.away.tend(stops=bool(self.stop)))
 
     def _take_in(self, ended: list[Execution]) -> None:
         for execution in ended:

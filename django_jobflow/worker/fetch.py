@@ -45,6 +45,10 @@ class Fetch:
             for name, queue in settings.QUEUES.items()
             if queue.concurrency is not None
         }
+        if not isinstance(settings.EXECUTOR, str):
+            # Short jobs are started ahead of the slots, and would be with an executor, too.
+            served = filter(self.serves, settings.EXECUTOR)
+            self.limits = dict.fromkeys(served, options.threads) | self.limits
         self.declared = {
             name: queue.quota for name, queue in settings.QUEUES.items() if not queue.quota.is_open
         }

@@ -58,6 +58,15 @@ class Logbook:
         self._count = 0
         self._size = 0
 
+    @classmethod
+    def of(cls, pages: Pages) -> Logbook:
+        """Return a closed book that has these *pages*."""
+        book = cls(logging.NOTSET)
+        book._entries.extend(pages.entries)
+        book._count = pages.total
+        book.close()
+        return book
+
     def open(self) -> None:
         """Take lines in."""
         self.is_open = True

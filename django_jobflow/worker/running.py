@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from django_jobflow import conf
 from django_jobflow.attempts import Reservation
 from django_jobflow.engines import Engine
 from django_jobflow.exceptions import CancelInterrupt
@@ -15,6 +16,7 @@ from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.inbox import Inbox
 from django_jobflow.worker.lane import Lane
 from django_jobflow.worker.pace import Pace
+from django_jobflow.worker.remote.dispatch import Dispatch
 from django_jobflow.worker.reports import Reports
 from django_jobflow.worker.slots import Slots
 from django_jobflow.worker.vitals import Unwatched, Vitals
@@ -30,6 +32,9 @@ class Running:
         engine: The database in which transactional jobs are settled.
         inbox: Where executions come back when they have ended.
         vitals: What a supervisor sees of them.
+
+    Attributes:
+        away: What executors have of them. None where the settings name no executor.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Running:
         self.reports = Reports(inbox.wake)
         self.slots = Slots(threads, engine, self.reports, vitals, inbox.put)
         self.lane = Lane(threads, self.reports, vitals, inbox.put)
+        has_executor = bool(conf.current().EXECUTOR)
+        self.away = Dispatch(engine, inbox.wake) if has_executor else None
 
     def __len__(self) -> int:
         return len(self.executions)
@@ -64,9 +71,11 @@ class Running:
         return waiting * self.pace.seconds / self.pace.abreast
 
     def hand_over(self, executions: Iterable[Execution]) -> None:
-        """Let the slots and the loop execute them."""
+        """Let the slots and the loop execute them, or an executor."""
         for execution in executions:
             self.add(execution)
+            if self.away is not None and self.away.takes(execution):
+                continue
             if execution.job._is_async:
                 self.lane.hand_over(execution)
             else:
@@ -88,6 +97,8 @@ class Running:
         if self.executions.get(execution.id) is execution:
             del self.executions[execution.id]
             self.by_queue[execution.reservation.queue] -= 1
+        if self.away is not None and self.away.forget(execution):
+            return
         if execution.begun is not None:
             self.pace.note(execution.seconds, in_turn=execution.shares_commit)
 
@@ -141,6 +152,8 @@ class Running:
             It, and what is undone with it: the others of its transaction are released.
         """
         execution.abandoned = True
+        if self.away is not None and execution in self.away.trips:
+            return self.away.abandon(execution, outcome)
         execution.end(outcome)
         if execution.job._is_async:
             self.lane.cancel(execution)
@@ -165,6 +178,8 @@ class Running:
             if execution is None or execution.cancelled:
                 continue
             execution.cancelled = True
+            if self.away is not None and execution in self.away.trips:
+                continue  # it is brought back, or stopped where it runs
             if execution.job._is_async:
                 self.lane.cancel(execution)
             else:
@@ -184,9 +199,13 @@ class Running:
         ]
         if self._has_waiting():
             moments.append(time.monotonic() + WAIT_LIMIT)
+        if self.away is not None:
+            moments.append(self.away.next_at())
         return min(moments, default=float("inf"))
 
     def stop(self) -> None:
         """End the idle slots and the loop."""
+        if self.away is not None:
+            self.away.stop(timeout=2)
         self.lane.stop(timeout=1)
         self.slots.stop(timeout=1)

@@ -7,22 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from django_jobflow import hooks
 from django_jobflow.engines import Engine
 from django_jobflow.exceptions import JobInterrupt
-from django_jobflow.execute import execute, interrupted, outcome_of
-from django_jobflow.outcomes import Outcome
-from django_jobflow.worker.committing import Committing, Group, Turn
+from django_jobflow.worker.committing import Group, Turn
 from django_jobflow.worker.connections import (
     check_connections,
     close_connections,
-    read_arguments,
     tidy_connections,
 )
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.reports import Reports
+from django_jobflow.worker.seat import Seat
 from django_jobflow.worker.vitals import Unwatched, Vitals
-from django_jobflow.worker.watch import Guard, Watch
+from django_jobflow.worker.watch import Watch
 
 LOOK_INTERVAL = 0.01  # seconds, at least, between two looks at whether connections were cut
 IDLE_CHECK = 5.0  # seconds without a job after which servers are asked before the next
@@ -118,13 +115,12 @@ class Slots:
         slot.start()
 
 
-class _Slot(threading.Thread):
+class _Slot(Seat, threading.Thread):
     def __init__(self, slots: Slots, number: int) -> None:
-        super().__init__(name=f"jobflow-slot-{number}", daemon=True)
+        threading.Thread.__init__(self, name=f"jobflow-slot-{number}", daemon=True)
+        trace = slots.vitals.trace()
+        Seat.__init__(self, slots.engine, slots.reports, trace, slots.watch.notice)
         self.slots = slots
-        self.guard = Guard()
-        self.trace = slots.vitals.trace()
-        self.committing = Committing(slots.engine, self._call_body)
         self.execution: Execution | None = None
         self.group: Group | None = None
         self.is_given_up = False
@@ -146,16 +142,8 @@ class _Slot(threading.Thread):
 
     def _run_one(self, execution: Execution) -> None:
         self.execution = execution
-        outcome = self._perform(execution)
-        self._call_after_run(execution, outcome)
-        if not execution.abandoned:
-            execution.end(outcome)
+        self.run_one(execution)
         self._finish(execution)
-
-    def _call_after_run(self, execution: Execution, outcome: Outcome) -> None:
-        instance = execution.instance
-        if instance is not None and instance._hooks and not execution.abandoned:
-            hooks.call(instance, "after_run", outcome)
 
     def _run_group(self, first: Execution) -> None:
         self.group = Group(first, self._following, self._set_current, self._finish)
@@ -212,41 +200,3 @@ class _Slot(threading.Thread):
         elif (now := time.monotonic()) - self._looked_at > LOOK_INTERVAL:
             check_connections(thoroughly=idle > IDLE_CHECK)
             self._looked_at = now
-
-    def _perform(self, execution: Execution) -> Outcome:
-        if execution.definition.transactional:
-            return self.committing.alone(execution)
-        return self._call_body(execution)
-
-    def _savepoint(self, execution: Execution) -> str | None:
-        """Return the alias of the database whose transaction is open around the body."""
-        is_inside = execution.definition.transactional
-        return self.slots.engine.alias if is_inside else None
-
-    def _call_body(self, execution: Execution) -> Outcome:
-        """Run the body inside the guard; an interrupt that comes at its edge changes nothing."""
-        outcome: Outcome | None = None
-        try:
-            try:
-                context = execution.begin(self.slots.reports.of(execution))
-                self.trace.begin(execution)
-                self.guard.enter(execution)
-                self.slots.watch.notice(execution.strikes_at)
-                outcome = execute(
-                    execution.job,
-                    execution.reservation,
-                    context,
-                    read_arguments,
-                    execution.attend,
-                    self._savepoint(execution),
-                )
-            finally:
-                self.guard.leave()
-                self.trace.end()
-        except JobInterrupt as interrupt:
-            self.guard.leave()
-            self.trace.end()
-            return outcome or interrupted(execution.reservation, interrupt)
-        except BaseException as error:  # a body's own KeyboardInterrupt: no Ctrl-C comes here
-            return outcome or outcome_of(error)
-        return outcome

@@ -282,3 +282,12 @@ def occupy(path, seconds):
         file.flush()
         time.sleep(seconds)
         file.write("-\n")
+
+
+@job(timeout=60)
+def tell_and_wait(started, release):
+    """Say in which process it has begun and how far it is, then wait until a file appears."""
+    Path(started).write_text(str(os.getpid()))
+    current_context().progress(40)
+    while not Path(release).exists():
+        time.sleep(0.01)

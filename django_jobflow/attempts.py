@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django_jobflow.fingerprints import Fingerprint
 from django_jobflow.quotas import Quota
 from django_jobflow.states import JobState
 
@@ -97,6 +98,7 @@ class Ending:
         meta: Replaces ``meta`` unless None.
         event: The word for the log.
         discarded: Whether it is FAILED at once, whatever attempts are left.
+        fingerprint: What kind of failure it is. None means that it is none.
     """
 
     reservation: Reservation
@@ -110,6 +112,14 @@ class Ending:
     keep: bool = True
     meta: dict[str, Any] | None = field(default=None)
     discarded: bool = False
+    fingerprint: Fingerprint | None = None
+
+    @property
+    def failed_as(self) -> str | None:
+        """The digest that the row keeps while it is FAILED."""
+        if self.fingerprint is None or self.state != JobState.FAILED:
+            return None
+        return self.fingerprint.digest
 
 
 @dataclass(frozen=True, slots=True)

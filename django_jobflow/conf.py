@@ -7,6 +7,7 @@ of the call, then the job's class, then ``JOBFLOW``, then the default written he
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -18,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_jobflow.exceptions import JobflowError, checked_delay
+from django_jobflow.outcomes import storable
 from django_jobflow.quotas import RATE, Quota, is_count, read_rate
 
 
@@ -67,6 +69,10 @@ class Settings:
             none.
         RETAIN_FAILED: How long failed and cancelled jobs are kept. None keeps them for ever.
         RETAIN_AUDIT: How long it is kept what operators have done. None keeps it for ever.
+        RETAIN_FAILURES: How long a group of failures is kept after it was last seen. None keeps
+            them for ever.
+        RELEASE: What the project's code is called that this process runs. Empty means what
+            the environment variable ``JOBFLOW_RELEASE`` says.
         MAX_ARGUMENTS_SIZE: Bytes of JSON that the arguments of one job may take.
         MAX_RESULT_SIZE: Bytes of JSON that one result may take.
     """
@@ -87,6 +93,8 @@ class Settings:
     RETAIN_SUCCEEDED: timedelta | None = timedelta(days=7)
     RETAIN_FAILED: timedelta | None = None
     RETAIN_AUDIT: timedelta | None = timedelta(days=365)
+    RETAIN_FAILURES: timedelta | None = timedelta(days=30)
+    RELEASE: str = ""
     MAX_ARGUMENTS_SIZE: int = 1024 * 1024
     MAX_RESULT_SIZE: int = 1024 * 1024
 
@@ -108,7 +116,13 @@ class Settings:
             return frozenset({self.EXECUTOR})
         return frozenset(self.EXECUTOR.values())
 
+    @property
+    def release(self) -> str:
+        """The release of the project that this process runs; empty when nobody has said."""
+        return self.RELEASE or storable(os.environ.get("JOBFLOW_RELEASE", ""))[:RELEASE_LIMIT]
 
+
+RELEASE_LIMIT = 100  # characters
 QUEUE_SETTINGS = frozenset({"concurrency", "limit", "rate", "burst"})
 
 
@@ -136,6 +150,12 @@ def _duration(*, zero: bool, none: bool = False) -> Callable[[Any], timedelta | 
 def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _Mistake("a whole number of bytes, at least 1")
+    return value
+
+
+def _release(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > RELEASE_LIMIT or "\0" in value:
+        raise _Mistake(f"text of at most {RELEASE_LIMIT} characters")
     return value
 
 
@@ -220,6 +240,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "RETAIN_SUCCEEDED": _duration(zero=True, none=True),
     "RETAIN_FAILED": _duration(zero=True, none=True),
     "RETAIN_AUDIT": _duration(zero=True, none=True),
+    "RETAIN_FAILURES": _duration(zero=True, none=True),
+    "RELEASE": _release,
     "MAX_ARGUMENTS_SIZE": _size,
     "MAX_RESULT_SIZE": _size,
 }

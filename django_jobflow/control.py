@@ -23,7 +23,17 @@ from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, Paus
 from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, rate_text, read_rate
 from django_jobflow.states import ENDED, JobState
 
-__all__ = ["clear_limit", "pause", "paused", "purge", "resume", "set_limit", "stop_worker"]
+__all__ = [
+    "clear_limit",
+    "mute_failures",
+    "pause",
+    "paused",
+    "purge",
+    "resume",
+    "set_limit",
+    "stop_worker",
+    "unmute_failures",
+]
 
 TEXT = 200  # letters of a reason, and of a name of who did it
 
@@ -60,12 +70,8 @@ def pause(
         InvalidJob: Not just one thing is named, or a value is none that is expected.
     """
     kind, value = _named("pause", PauseKind, queue=queue, job=job, partition=partition)
-    moment = read_call_options("pause", {"run_at": until}).get("run_at")
-    if for_ is not None and moment is not None:
-        raise InvalidJob(f"pause: expected until or for_, got both: {until!r} and {for_!r}.")
-    span = None if for_ is None else checked_delay("pause", for_, "for_")
     said: dict[str, Any] = {
-        "until": moment if span is None else span,
+        "until": _end("pause", until, for_),
         "reason": _text("pause", "reason", reason),
         "by": _text("pause", "by", actor_of(by).name),
     }
@@ -86,6 +92,46 @@ def resume(
     kind, value = _named("resume", PauseKind, queue=queue, job=job, partition=partition)
     trail = _trail(database, AuditAction.RESUME, kind, value, by)
     return trail.do(lambda: trail.engine.resume(kind, value), _one_if)
+
+
+def mute_failures(
+    fingerprint: str,
+    *,
+    until: datetime | None = None,
+    for_: float | timedelta | None = None,
+    by: By = "",
+    database: str | None = None,
+) -> bool:
+    """Leave a group of failures out of what asks for attention; it is counted on.
+
+    Args:
+        fingerprint: That of the group.
+        until: The moment from which on it is shown again, or
+        for_: seconds or a timedelta until then. Neither means until ``unmute_failures``.
+        by: Who says so: a name, or an ``audit.Actor``.
+        database: Alias of the database of the jobs. None means JOBFLOW["DATABASE"].
+
+    Returns:
+        Whether there is such a group.
+
+    Raises:
+        InvalidJob: A value is none that is expected.
+
+    Database:
+        One UPDATE by key and one INSERT.
+    """
+    end = _end("mute_failures", until, for_)
+    who = _text("mute_failures", "by", actor_of(by).name)
+    detail = {} if end is None else {"until": str(end)}
+    trail = _trail(database, AuditAction.MUTE, "fingerprint", fingerprint, by, detail)
+    engine = trail.engine
+    return trail.do(lambda: engine.mute_failures(fingerprint, until=end, by=who), _one_if)
+
+
+def unmute_failures(fingerprint: str, *, by: By = "", database: str | None = None) -> bool:
+    """Show a group of failures again; say whether it was muted."""
+    trail = _trail(database, AuditAction.UNMUTE, "fingerprint", fingerprint, by)
+    return trail.do(lambda: trail.engine.unmute_failures(fingerprint), _one_if)
 
 
 def paused(*, database: str | None = None) -> list[Pause]:
@@ -332,3 +378,15 @@ _READERS: dict[str, Any] = {
     "partition": lambda subject, value: _call_option("partition", subject, value),
     "key": lambda subject, value: read_key(subject, "key", value),
 }
+
+
+def _end(
+    verb: str, until: datetime | None, for_: float | timedelta | None
+) -> datetime | timedelta | None:
+    """Return when something ends, checked: a moment, a span from now, or None for never."""
+    moment: datetime | None = read_call_options(verb, {"run_at": until}).get("run_at")
+    if for_ is None:
+        return moment
+    if moment is not None:
+        raise InvalidJob(f"{verb}: expected until or for_, got both: {until!r} and {for_!r}.")
+    return checked_delay(verb, for_, "for_")

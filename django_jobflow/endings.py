@@ -14,6 +14,7 @@ from django_jobflow.declare import registry
 from django_jobflow.declare.options import Definition
 from django_jobflow.entries import entry, own_entry
 from django_jobflow.exceptions import UnknownJob
+from django_jobflow.fingerprints import Fingerprint, fingerprint
 from django_jobflow.outcomes import (
     Cancelled,
     Discarded,
@@ -31,6 +32,10 @@ logger = logging.getLogger("django_jobflow.settle")
 UNKNOWN_PAUSE = timedelta(minutes=1)  # a record whose code is unknown is put back for so long
 UNKNOWN_LIMIT = timedelta(minutes=10)  # and fails after so long: a rolling deploy is over then
 UNKNOWN_SINCE = "jobflow.unknown_since"  # the key in meta that remembers the first time
+
+
+DISCARD = "django_jobflow.exceptions.Discard"
+POINTLESS = fingerprint(DISCARD, "", "Not started before it became pointless.")
 
 
 def decide(reservation: Reservation, outcome: Outcome) -> Ending:
@@ -82,18 +87,24 @@ def _first_time(reservation: Reservation, now: datetime) -> datetime:
 def expired(reservation: Reservation) -> Ending:
     """Return the end of a record that its ``expires_at`` has made pointless, mostly RESERVED."""
     message = f"Not started by {reservation.expires_at}, when it became pointless."
-    error = ErrorInfo("django_jobflow.exceptions.Discard", message)
-    return _refusal(reservation, error)
+    ending = _refusal(reservation, ErrorInfo(DISCARD, message))
+    ending.fingerprint = POINTLESS
+    return ending
 
 
 LAPSED = "stopped renewing its lease"
+WORKER_LOST = "django_jobflow.exceptions.WorkerLost"
 
 
 def lost_error(number: int, worker: str | None, cause: str = LAPSED) -> dict[str, Any]:
     """Return the entry of an attempt whose worker died; *cause* is what is known of that."""
     message = f"Worker {worker} {cause}."
-    info = ErrorInfo("django_jobflow.exceptions.WorkerLost", message)
-    return own_entry(info, number, worker)
+    return own_entry(ErrorInfo(WORKER_LOST, message), number, worker)
+
+
+def lost_fingerprint(cause: str = LAPSED) -> Fingerprint:
+    """Return the kind of what ``lost_error`` tells: the same for all workers."""
+    return fingerprint(WORKER_LOST, "", f"Its worker {cause}.")
 
 
 @singledispatch
@@ -119,7 +130,7 @@ def _(outcome: Succeeded, reservation: Reservation) -> Ending:
 def _(outcome: Failed, reservation: Reservation) -> Ending:
     error = entry(outcome.error, reservation)
     if reservation.attempt >= reservation.max_attempts:
-        return _ended(reservation, JobState.FAILED, error, "job_failed")
+        return _failed(reservation, error, outcome.error)
     return Ending(
         reservation=reservation,
         state=JobState.RETRY,
@@ -127,13 +138,14 @@ def _(outcome: Failed, reservation: Reservation) -> Ending:
         delay=outcome.delay if outcome.delay is not None else _delay(reservation),
         error=error,
         event="job_retried",
+        fingerprint=_kind(error, outcome.error),
     )
 
 
 @_decide.register
 def _(outcome: Discarded, reservation: Reservation) -> Ending:
     error = entry(outcome.error, reservation)
-    ending = _ended(reservation, JobState.FAILED, error, "job_failed")
+    ending = _failed(reservation, error, outcome.error)
     ending.discarded = True
     return ending
 
@@ -176,13 +188,20 @@ def _ended(reservation: Reservation, state: JobState, error: dict[str, Any], eve
     )
 
 
+def _failed(reservation: Reservation, error: dict[str, Any], info: ErrorInfo) -> Ending:
+    ending = _ended(reservation, JobState.FAILED, error, "job_failed")
+    ending.fingerprint = _kind(error, info)
+    return ending
+
+
+def _kind(error: dict[str, Any], info: ErrorInfo) -> Fingerprint:
+    """Return the kind of a failure, from what is kept of it: without what is hidden."""
+    return fingerprint(error["exception"], info.place, error["message"])
+
+
 def _refusal(reservation: Reservation, error: ErrorInfo) -> Ending:
-    ending = _ended(
-        reservation,
-        JobState.FAILED,
-        own_entry(error, reservation.attempt, reservation.worker or None),
-        "job_failed",
-    )
+    kept = own_entry(error, reservation.attempt, reservation.worker or None)
+    ending = _failed(reservation, kept, error)
     ending.origin = JobState.RESERVED
     ending.discarded = True
     return ending

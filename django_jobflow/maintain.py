@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,9 +15,10 @@ from django.db.models import QuerySet
 from django_jobflow import audit, conf, events, hooks, settle, signals
 from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
 from django_jobflow.declare import registry
-from django_jobflow.endings import LAPSED, decide, lost_error
+from django_jobflow.endings import LAPSED, decide, lost_error, lost_fingerprint
 from django_jobflow.engines import Engine
 from django_jobflow.execute import timed_out
+from django_jobflow.failures import FailureTally, tally_of
 from django_jobflow.models import AuditAction, JobRecord
 from django_jobflow.notices import Notice, notice
 from django_jobflow.outcomes import Outcome, Released
@@ -46,6 +47,7 @@ def rescue(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
     if rescued or lost:  # also of what is lost the place is free, where there is a limit
         engine.wake()
     report_rescued(rescued, lost, run_hook)
+    _count_failures(engine, _lost_attempts([*rescued, *lost], LAPSED))
     _tell(engine, [notice(record, "job_failed") for record in lost])
     return len(rescued) + len(lost)
 
@@ -62,6 +64,7 @@ def expire(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
     endings = engine.expire(engine.records, None)
     written = {ending.reservation.id for ending in endings}
     settle.report(endings, written, {}, run_hook)
+    _count_failures(engine, tally_of(endings))
     _tell(engine, [notice(each.reservation, each.event) for each in endings])
     return len(endings)
 
@@ -117,6 +120,7 @@ def rescue_worker(engine: Engine, remains: Remains) -> int:
         [record for record in taken if _is_lost(record)],
         cause=remains.cause,
     )
+    _count_failures(engine, _lost_attempts(taken, remains.cause))
     _tell(engine, [notice(record, "job_failed") for record in taken if _is_lost(record)])
     return len(taken) + ended
 
@@ -131,15 +135,10 @@ def _settle_remains(engine: Engine, remains: Remains) -> int:
         if outcome := remains.outcome(reservation):
             endings.append(decide(reservation, outcome))
     written = engine.settle(endings) if endings else set()
-    settle.report([each for each in endings if each.reservation.id in written], written, {})
-    _tell(
-        engine,
-        [
-            notice(each.reservation, each.event)
-            for each in endings
-            if each.reservation.id in written
-        ],
-    )
+    ours = [each for each in endings if each.reservation.id in written]
+    settle.report(ours, written, {})
+    _count_failures(engine, tally_of(ours))
+    _tell(engine, [notice(each.reservation, each.event) for each in ours])
     return len(written)
 
 
@@ -147,6 +146,21 @@ def _tell(engine: Engine, said: list[Notice | None]) -> None:
     """Tell others of ends that ask for that."""
     if notices := [each for each in said if each is not None]:
         engine.tell(notices)
+
+
+def _count_failures(engine: Engine, failures: FailureTally) -> None:
+    """Append *failures*, if there are any, to be folded into their groups."""
+    if failures:
+        engine.append_failures(failures.sums(), conf.current().release)
+
+
+def _lost_attempts(records: Iterable[JobRecord], cause: str) -> FailureTally:
+    """Return the attempts that were lost with their worker: *records* as it held them."""
+    tally = FailureTally()
+    for record in records:
+        if record.state == JobState.IN_PROGRESS:
+            tally.add(lost_fingerprint(cause), record.name, record.pk)
+    return tally
 
 
 def reservation_of(record: JobRecord) -> Reservation:
@@ -233,6 +247,8 @@ def prunable(engine: Engine) -> Iterator[QuerySet[Any]]:
     for retain, names in own.items():
         if retain is not None:
             yield engine.old_succeeded(now - retain, names=names)
+    if settings.RETAIN_FAILURES is not None:
+        yield engine.old_failures(settings.RETAIN_FAILURES, now)
     if settings.RETAIN_FAILED is not None:
         yield engine.old_ended(now - settings.RETAIN_FAILED)
     if settings.RETAIN_AUDIT is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+from django_jobflow.tracebacks import place_of
 
 MESSAGE_LIMIT = 10_000  # characters of an error's message that are kept
 TRACEBACK_LIMIT = 50_000  # characters of a traceback that are kept, its end first
@@ -23,11 +25,13 @@ class ErrorInfo:
         exception: Dotted path of the exception's class.
         message: Its text.
         traceback: The formatted traceback; empty when there is none.
+        place: Module and function of the project's code that it comes from; empty when unknown.
     """
 
     exception: str
     message: str
     traceback: str = ""
+    place: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
@@ -37,6 +41,7 @@ class ErrorInfo:
             exception=storable(f"{kind.__module__}.{kind.__qualname__}"[:CLASS_LIMIT]),
             message=storable(_text(error)[:MESSAGE_LIMIT]),
             traceback=storable(_trace(error)[-TRACEBACK_LIMIT:]),
+            place=storable(place_of(error)),
         )
 
 

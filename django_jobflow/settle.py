@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,6 +51,7 @@ def report(
     written: set[int],
     seconds: dict[int, float],
     run_hook: hooks.Run = hooks.run,
+    note: Callable[[Ending], object] | None = None,
 ) -> None:
     """Log each end, send its signal and call its hook; what was not written is logged as lost.
 
@@ -58,10 +59,13 @@ def report(
         written: Ids that settling wrote.
         seconds: How long the body of each id ran, as far as known.
         run_hook: Calls the hooks.
+        note: Takes in each that was written and is no success.
     """
     for ending in endings:
         if ending.reservation.id in written:
             _report(ending, seconds.get(ending.reservation.id, 0.0))
+            if note is not None and ending.error is not None:
+                note(ending)
             if due := hooks.due_after(ending):
                 run_hook(due)
         else:

@@ -10,6 +10,7 @@ from django_jobflow import states
 from django_jobflow.attempts import key_digest
 from django_jobflow.models import (
     FailedJob,
+    FailureGroup,
     JobLog,
     JobRecord,
     Limit,
@@ -166,6 +167,26 @@ class JobLogFactory(DjangoModelFactory):
     entries = factory.LazyAttribute(
         lambda row: [[row.now.timestamp(), "INFO", "shop.mail", f"Said by {row.attempt}."]]
     )
+
+
+class FailureGroupFactory(DjangoModelFactory):
+    """A kind of failure that was seen a moment ago."""
+
+    class Meta:
+        model = FailureGroup
+
+    class Params:
+        now = factory.LazyFunction(timezone.now)
+
+    fingerprint = factory.Sequence("{:032x}".format)
+    exception = "builtins.ConnectionError"
+    place = "shop.mail:SendReceipt.perform"
+    message = "Attempt # was refused."
+    count = 3
+    first_seen_at = factory.LazyAttribute(lambda row: row.now - timedelta(hours=1))
+    last_seen_at = factory.SelfAttribute("now")
+    last_job_id = 1
+    names = factory.LazyFunction(lambda: {"shop.jobs.SendReceipt": 3})
 
 
 class WorkerFactory(DjangoModelFactory):

@@ -66,6 +66,9 @@ GOOD = [
     ("RETAIN_FAILED", None, None),
     ("RETAIN_AUDIT", 60, MINUTE),
     ("RETAIN_AUDIT", None, None),
+    ("RETAIN_FAILURES", 60, MINUTE),
+    ("RETAIN_FAILURES", None, None),
+    ("RELEASE", "2026.11.1", "2026.11.1"),
     ("MAX_ARGUMENTS_SIZE", 1, 1),
     ("MAX_RESULT_SIZE", 10**9, 10**9),
 ]
@@ -107,6 +110,11 @@ BAD = [
     ("RETAIN_SUCCEEDED", "7 days", f"{NOT_NEGATIVE}, or None"),
     ("RETAIN_FAILED", -1, f"{NOT_NEGATIVE}, or None"),
     ("RETAIN_AUDIT", -1, f"{NOT_NEGATIVE}, or None"),
+    ("RETAIN_FAILURES", -1, f"{NOT_NEGATIVE}, or None"),
+    *(
+        ("RELEASE", value, "text of at most 100 characters")
+        for value in [None, 7, "x" * 101, "a\0b"]
+    ),
     *(("MAX_ARGUMENTS_SIZE", value, BYTES) for value in [0, 1.5, "1", True, None]),
     ("MAX_RESULT_SIZE", 0, BYTES),
 ]
@@ -121,24 +129,8 @@ class CurrentTests:
     def test_defaults_are_as_documented(self):
         defaults = Settings()
 
-        assert (
-            "default",
-            {},
-            {},
-            60,
-            None,
-            60,
-            1,
-            "auto",
-            4,
-            25,
-            5,
-            7,
-            None,
-            365,
-            2**20,
-            2**20,
-        ) == (
+        times = (60, None, 60, 1, "auto", 4, 25, 5, 7, None, 365, 30)
+        assert ("default", {}, {}, *times, "", 2**20, 2**20) == (
             defaults.DATABASE,
             defaults.QUEUES,
             defaults.DEFAULTS,
@@ -153,6 +145,8 @@ class CurrentTests:
             defaults.RETAIN_SUCCEEDED.days,
             defaults.RETAIN_FAILED,
             defaults.RETAIN_AUDIT.days,
+            defaults.RETAIN_FAILURES.days,
+            defaults.RELEASE,
             defaults.MAX_ARGUMENTS_SIZE,
             defaults.MAX_RESULT_SIZE,
         )
@@ -181,6 +175,16 @@ class CurrentTests:
     def test_every_setting_has_a_good_and_a_bad_value_here(self):
         assert set(NAMES) == {name for name, *_ in GOOD}
         assert set(NAMES) == {name for name, *_ in BAD}
+
+    def test_release_is_what_the_environment_says_unless_the_settings_do(
+        self, settings, monkeypatch
+    ):
+        monkeypatch.setenv("JOBFLOW_RELEASE", "2026.11.1" + "x" * 100)
+        settings.JOBFLOW = {}
+        assert ("2026.11.1" + "x" * 100)[:100] == conf.current().release
+
+        settings.JOBFLOW = {"RELEASE": "2026.11.2"}
+        assert "2026.11.2" == conf.current().release
 
     def test_value_is_frozen(self):
         with pytest.raises(FrozenInstanceError):

@@ -5,9 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from django_jobflow import Job, Levels
+from django_jobflow.arguments import DOTS
 from django_jobflow.attempts import Ending, Reservation, key_digest
 from django_jobflow.declare import registry
-from django_jobflow.endings import decide, expired, lost_error, unknown_job
+from django_jobflow.endings import (
+    POINTLESS,
+    decide,
+    expired,
+    lost_error,
+    lost_fingerprint,
+    unknown_job,
+)
+from django_jobflow.fingerprints import fingerprint
 from django_jobflow.outcomes import (
     Cancelled,
     Discarded,
@@ -29,6 +38,7 @@ ENTRY = {
     "message": "The card was refused.",
     "traceback": "Traceback ...\n",
 }
+KIND = fingerprint("shop.errors.Refused", "", "The card was refused.")
 
 
 def reserved(**facts):
@@ -93,6 +103,7 @@ class DecideTests:
             "delay": MINUTE,
             "error": ENTRY,
             "event": "job_retried",
+            "fingerprint": KIND,
         } == said(ending)
 
     @pytest.mark.parametrize("most", [2, 1])
@@ -100,7 +111,12 @@ class DecideTests:
         """Fewer than were made: somebody has lowered the limit meanwhile."""
         ending = decide(reserved(attempt=2, max_attempts=most), Failed(REFUSED, MINUTE))
 
-        assert {"state": JobState.FAILED, "error": ENTRY, "event": "job_failed"} == said(ending)
+        assert {
+            "state": JobState.FAILED,
+            "error": ENTRY,
+            "event": "job_failed",
+            "fingerprint": KIND,
+        } == said(ending)
 
     def test_discard_is_the_end_whatever_is_left(self):
         ending = decide(reserved(max_attempts=9), Discarded(REFUSED))
@@ -110,6 +126,7 @@ class DecideTests:
             "error": ENTRY,
             "event": "job_failed",
             "discarded": True,
+            "fingerprint": KIND,
         } == said(ending)
 
     def test_cancelled_is_not_failed(self):
@@ -248,6 +265,11 @@ class UnknownJobTests:
             },
             "event": "job_failed",
             "discarded": True,
+            "fingerprint": fingerprint(
+                "django_jobflow.exceptions.UnknownJob",
+                "",
+                "No job is registered under '…' in any worker that tried it for #.",
+            ),
         } == said(ending)
 
     def test_a_moment_is_left_and_the_record_is_put_back(self):
@@ -313,7 +335,37 @@ class ExpiredTests:
             },
             "event": "job_failed",
             "discarded": True,
+            "fingerprint": POINTLESS,
         } == said(ending)
+
+
+class FingerprintTests:
+    def test_failure_that_is_tried_again_is_none_that_the_row_keeps(self):
+        again, last = (decide(reserved(attempt=attempt), Failed(REFUSED)) for attempt in (2, 3))
+
+        assert (KIND, None) == (again.fingerprint, again.failed_as)
+        assert (KIND, KIND.digest) == (last.fingerprint, last.failed_as)
+
+    def test_what_is_hidden_tells_failures_apart_as_little_as_its_dots(self):
+        class Pay(Job):
+            sensitive = frozenset({"card"})
+
+            def perform(self, card):
+                pass
+
+        name = Pay.definition().name
+        endings = [
+            decide(reserved(name=name, kwargs={"card": card}), Failed(ErrorInfo("E", card)))
+            for card in ("fourtytwo", "seventeen")
+        ]
+
+        assert {fingerprint("E", "", DOTS)} == {each.fingerprint for each in endings}
+
+    def test_lost_attempts_of_all_workers_are_of_one_kind(self):
+        kind = lost_fingerprint("was killed by SIGKILL")
+
+        assert "Its worker was killed by SIGKILL." == kind.message
+        assert kind.digest != lost_fingerprint().digest
 
 
 class ErrorEntryTests:

@@ -62,6 +62,7 @@ class Expiring(Batching):
                 held_queue_key=None,
                 held_execution_key=None,
                 parked_for=None,
+                fingerprint=endings[0].failed_as,  # they are all of one kind
             )
             self._pass_on(
                 (row.partition, row.execution_key) for row in rows if row.held_execution_key

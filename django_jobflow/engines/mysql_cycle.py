@@ -87,7 +87,8 @@ def _is_one_of(states: Iterable[str]) -> str:
 END = f"""
     UPDATE JSON_TABLE(%(ended)s, '$[*]' COLUMNS (
         id BIGINT PATH '$[0]', state VARCHAR(11) PATH '$[1]', attempt INT PATH '$[2]',
-        delay BIGINT PATH '$[3]', errors LONGTEXT PATH '$[4]', meta LONGTEXT PATH '$[5]'
+        delay BIGINT PATH '$[3]', errors LONGTEXT PATH '$[4]', meta LONGTEXT PATH '$[5]',
+        fingerprint VARCHAR(32) PATH '$[6]'
     )) AS ended
     STRAIGHT_JOIN {JOB} AS job {BY_KEY} ON job.id = ended.id
     SET job.state = ended.state, job.attempt = ended.attempt, job.reserved_by = NULL,
@@ -98,7 +99,7 @@ END = f"""
         job.held_queue_key = IF({_is_one_of(ENDED)}, NULL, job.held_queue_key),
         job.held_execution_key = IF({_is_one_of(KEYED)}, job.held_execution_key, NULL),
         job.errors = COALESCE(ended.errors, job.errors),
-        job.meta = COALESCE(ended.meta, job.meta)"""
+        job.meta = COALESCE(ended.meta, job.meta), job.fingerprint = ended.fingerprint"""
 
 HAND = f"""
     UPDATE JSON_TABLE(%(grants)s, '$[*]' COLUMNS (

@@ -94,6 +94,7 @@ class Operating(Batching, Holding, KeepingLogs):
             progress=None,
             progress_message="",
             held_queue_key=held_key,
+            fingerprint=None,
         )
 
     def cancel(

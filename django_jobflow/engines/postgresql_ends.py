@@ -52,7 +52,7 @@ OVER = f"""over AS (
     UPDATE {JOB} AS job SET
         reserved_by = NULL, reserved_at = NULL, expires = NULL, updated_at = {{moment}},
         (state, attempt, available_at, finished_at, held_queue_key, held_execution_key, errors,
-            meta) = (
+            meta, fingerprint) = (
             SELECT held.state, (%(attempts_after)s::int[])[at],
                 COALESCE({{moment}} + (%(delays)s::interval[])[at], job.available_at),
                 CASE WHEN held.state IN ({ENDED_STATES}) THEN {{moment}} END,
@@ -60,7 +60,7 @@ OVER = f"""over AS (
                 CASE WHEN held.state IN ({KEYED_STATES}) THEN job.held_execution_key END,
                 CASE WHEN held.error IS NULL THEN job.errors ELSE job.errors ||
                     jsonb_build_array(held.error || jsonb_build_object('at', {{moment}})) END,
-                COALESCE((%(metas)s::text[])[at]::jsonb, job.meta)
+                COALESCE((%(metas)s::text[])[at]::jsonb, job.meta), (%(kinds)s::text[])[at]
             FROM (SELECT at, (%(states)s::text[])[at] AS state,
                     (%(errors)s::text[])[at]::jsonb AS error
                 FROM {place("over_ids")} AS at OFFSET 0) AS held)
@@ -107,6 +107,7 @@ def end_values(endings: Sequence[Ending]) -> tuple[frozenset[str], dict[str, Any
             "delays": _unless_empty([ending.delay for ending in over]),
             "errors": _unless_empty([json_text(ending.error) for ending in over]),
             "metas": _unless_empty([json_text(ending.meta) for ending in over]),
+            "kinds": _unless_empty([ending.failed_as for ending in over]),
         }
     return frozenset(name for name, some in (("gone", gone), ("over", over)) if some), values
 

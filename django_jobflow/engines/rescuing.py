@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from django_jobflow import states
 from django_jobflow.attempts import FENCE, Reservation
-from django_jobflow.endings import LAPSED, lost_error
+from django_jobflow.endings import LAPSED, lost_error, lost_fingerprint
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before
 from django_jobflow.entries import with_entry
@@ -113,6 +113,7 @@ class Rescuing(Batching):
                     "finished_at": self.clock(now),
                     "held_queue_key": None,
                     "held_execution_key": None,
+                    "fingerprint": lost_fingerprint(cause).digest,
                 }
             self.records.filter(
                 pk=row.pk,

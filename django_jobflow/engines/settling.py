@@ -115,6 +115,7 @@ class Settling(Batching):
         values: dict[str, Any] = {
             "state": ending.state,
             "attempt": ending.attempt,
+            "fingerprint": ending.failed_as,
             "updated_at": moment,
             **FREED,
         }

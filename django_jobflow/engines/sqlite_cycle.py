@@ -76,9 +76,10 @@ END = f"""
         held_queue_key = CASE WHEN NOT {_is_one_of(ENDED)} THEN held_queue_key END,
         held_execution_key = CASE WHEN {_is_one_of(KEYED)} THEN held_execution_key END,
         errors = COALESCE(ended.errors, {JOB}.errors),
-        meta = COALESCE(ended.meta, {JOB}.meta)
+        meta = COALESCE(ended.meta, {JOB}.meta), fingerprint = ended.fingerprint
     FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS state,
         json_extract(value, '$[2]') AS attempt, json_extract(value, '$[3]') AS available_at,
-        json_extract(value, '$[4]') AS errors, json_extract(value, '$[5]') AS meta
+        json_extract(value, '$[4]') AS errors, json_extract(value, '$[5]') AS meta,
+        json_extract(value, '$[6]') AS fingerprint
         FROM json_each(%(ended)s)) AS ended
     WHERE {JOB}.id = ended.id"""

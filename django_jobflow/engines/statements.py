@@ -212,7 +212,8 @@ def kept_rows(successes: Iterable[Ending]) -> Iterator[list[Any]]:
 def end_rows(
     endings: Iterable[Ending], at: str, due: Callable[[timedelta], Any]
 ) -> Iterator[list[Any]]:
-    """Return what each of *endings* writes: id, state, attempt, due time, errors, meta.
+    """Return what each of *endings* writes: id, state, attempt, due time, errors, meta,
+    and what kind of failure it is.
 
     Args:
         at: When an error came about.
@@ -224,7 +225,8 @@ def end_rows(
             errors = json.dumps(with_entry(reservation.errors, ending.error | {"at": at}))
         delay = None if ending.delay is None else due(ending.delay)
         meta = json_text(ending.meta)
-        yield [reservation.id, ending.state, ending.attempt, delay, errors, meta]
+        kind = ending.failed_as
+        yield [reservation.id, ending.state, ending.attempt, delay, errors, meta, kind]
 
 
 def read_reservation(row: Sequence[Any], worker: str, zone: tzinfo | None) -> Reservation:

@@ -17,6 +17,7 @@ from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.endings import decide
 from django_jobflow.engines.awaiting import Awaiting
 from django_jobflow.engines.editing import EDITABLE, Editing
+from django_jobflow.engines.failures import Grouping
 from django_jobflow.engines.operating import Operating
 from django_jobflow.engines.reserving import Reserving
 from django_jobflow.engines.settling import Settling
@@ -28,12 +29,13 @@ from django_jobflow.exceptions import (
     ReservationLost,
     checked_delay,
 )
+from django_jobflow.failures import tally_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Outcome, Released, Succeeded
 from django_jobflow.states import JobState
 
 
-class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting):
+class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting, Grouping):
     """What ``JobRecord`` and its queryset pass on."""
 
     def reserve_records(
@@ -81,6 +83,7 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting):
         self, record: JobRecord, exception: BaseException, now: datetime | None
     ) -> None:
         ending = self._settle_record(record, Failed(ErrorInfo.of(exception)), now)
+        self.append_failures(tally_of([ending]).sums(), conf.current().release, now)
         record.refresh_from_db(using=self.alias)
         _announce("job_retried" if record.state == JobState.RETRY else "job_failed", record)
         if due := hooks.due_after(ending):

@@ -63,6 +63,12 @@ class Migration(migrations.Migration):
                 ),
                 ("threads", models.PositiveIntegerField(verbose_name="slots")),
                 (
+                    "release",
+                    models.CharField(
+                        blank=True, default="", max_length=100, verbose_name="release"
+                    ),
+                ),
+                (
                     "names",
                     models.JSONField(
                         blank=True,
@@ -285,6 +291,12 @@ class Migration(migrations.Migration):
                         editable=False, max_length=200, null=True, verbose_name="held back with"
                     ),
                 ),
+                (
+                    "fingerprint",
+                    django_jobflow.models.fields.ExactCharField(
+                        editable=False, max_length=32, null=True
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "job",
@@ -378,6 +390,14 @@ class Migration(migrations.Migration):
                         on_sqlite=True,
                         unique=False,
                         where=models.Q(("batch_id__isnull", False)),
+                    ),
+                    django_jobflow.models.fields.PartialIndex(
+                        fallback=(),
+                        fields=["fingerprint", "id"],
+                        name="jobflow_job_fingerprint",
+                        on_sqlite=True,
+                        unique=False,
+                        where=models.Q(("fingerprint__isnull", False)),
                     ),
                     django_jobflow.models.fields.PartialIndex(
                         fallback=(),
@@ -545,6 +565,12 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="jobflow_job_execution_key_held",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("fingerprint__isnull", True), ("state", "FAILED"), _connector="OR"
+                        ),
+                        name="jobflow_job_failed_as",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -1078,6 +1104,112 @@ class Migration(migrations.Migration):
                     models.Index(fields=["by", "at"], name="jobflow_audit_by"),
                     models.Index(fields=["subject", "at"], name="jobflow_audit_subject"),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="FailureGroup",
+            fields=[
+                ("exception", models.CharField(max_length=300, verbose_name="exception")),
+                (
+                    "place",
+                    models.CharField(blank=True, default="", max_length=300, verbose_name="place"),
+                ),
+                (
+                    "message",
+                    models.CharField(
+                        blank=True, default="", max_length=300, verbose_name="message"
+                    ),
+                ),
+                (
+                    "fingerprint",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=32,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="fingerprint",
+                    ),
+                ),
+                ("count", models.PositiveBigIntegerField(default=0, verbose_name="failures")),
+                ("first_seen_at", models.DateTimeField(verbose_name="first seen")),
+                ("last_seen_at", models.DateTimeField(verbose_name="last seen")),
+                ("last_job_id", models.BigIntegerField(verbose_name="last job")),
+                ("names", models.JSONField(default=dict, verbose_name="jobs")),
+                ("releases", models.JSONField(default=dict, verbose_name="releases")),
+                ("history", models.JSONField(default=dict)),
+                ("muted_at", models.DateTimeField(blank=True, null=True, verbose_name="muted at")),
+                (
+                    "muted_until",
+                    models.DateTimeField(blank=True, null=True, verbose_name="muted until"),
+                ),
+                (
+                    "muted_by",
+                    models.CharField(
+                        blank=True, default="", max_length=200, verbose_name="muted by"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "group of failures",
+                "verbose_name_plural": "failures",
+                "db_table": "jobflow_failure_group",
+                "indexes": [
+                    models.Index(
+                        fields=["last_seen_at", "fingerprint"], name="jobflow_failure_last"
+                    ),
+                    models.Index(fields=["first_seen_at"], name="jobflow_failure_first"),
+                ],
+                "permissions": [("mute_failuregroup", "Can mute groups of failures")],
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="FailureOccurrence",
+            fields=[
+                ("exception", models.CharField(max_length=300, verbose_name="exception")),
+                (
+                    "place",
+                    models.CharField(blank=True, default="", max_length=300, verbose_name="place"),
+                ),
+                (
+                    "message",
+                    models.CharField(
+                        blank=True, default="", max_length=300, verbose_name="message"
+                    ),
+                ),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("fingerprint", django_jobflow.models.fields.ExactCharField(max_length=32)),
+                ("name", django_jobflow.models.fields.ExactCharField(max_length=200)),
+                ("release", models.CharField(blank=True, default="", max_length=100)),
+                ("count", models.PositiveIntegerField()),
+                ("job_id", models.BigIntegerField()),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "db_table": "jobflow_failure_occurrence",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="Release",
+            fields=[
+                (
+                    "name",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=100, primary_key=True, serialize=False, verbose_name="release"
+                    ),
+                ),
+                (
+                    "first_seen_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        verbose_name="first seen",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "jobflow_release",
+                "indexes": [models.Index(fields=["first_seen_at"], name="jobflow_release_first")],
+                "default_permissions": (),
             },
         ),
         migrations.RunPython(set_storage, migrations.RunPython.noop, elidable=False),

@@ -4,6 +4,7 @@ from django_jobflow.models.audit import AuditAction, AuditEntry, AuditVia
 from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.desk import Configuration, Key, Queue
+from django_jobflow.models.failures import FailureGroup, FailureOccurrence, Release
 from django_jobflow.models.holds import KeyHold
 from django_jobflow.models.logs import JobLog
 from django_jobflow.models.records import (
@@ -24,6 +25,8 @@ __all__ = [
     "BatchProgress",
     "Configuration",
     "FailedJob",
+    "FailureGroup",
+    "FailureOccurrence",
     "JobFacts",
     "JobLog",
     "JobRecord",
@@ -35,6 +38,7 @@ __all__ = [
     "PauseKind",
     "Queue",
     "StopKind",
+    "Release",
     "SucceededJob",
     "Worker",
 ]

@@ -31,6 +31,8 @@ class AuditAction(models.TextChoices):
     RESUME = "resume", _("resume")
     SET_LIMIT = "set_limit", _("set a limit")
     CLEAR_LIMIT = "clear_limit", _("clear a limit")
+    MUTE = "mute", _("mute failures")
+    UNMUTE = "unmute", _("unmute failures")
     STOP_WORKER = "stop_worker", _("stop a worker")
 
 

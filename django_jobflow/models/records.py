@@ -118,6 +118,8 @@ class JobRecord(JobFacts):
     held_execution_key = ExactCharField(max_length=32, null=True, editable=False)
     # Name of the job whose pause or limit keeps it out of the fetch; it then is WAITING.
     parked_for = ExactCharField(_("held back with"), max_length=200, null=True, editable=False)
+    # What kind of failure the last one was, while it is FAILED; see FailureGroup.
+    fingerprint = ExactCharField(max_length=32, null=True, editable=False)
 
     duplicate = False
     """Whether ``enqueue`` stored nothing and returned this holder of the queue key."""
@@ -195,6 +197,12 @@ class JobRecord(JobFacts):
                 on_sqlite=True,
             ),
             PartialIndex(
+                name="jobflow_job_fingerprint",
+                fields=["fingerprint", "id"],
+                where=Q(fingerprint__isnull=False),
+                on_sqlite=True,
+            ),
+            PartialIndex(
                 name="jobflow_job_queue_key",
                 fields=["held_queue_key"],
                 where=Q(held_queue_key__isnull=False),
@@ -250,6 +258,10 @@ class JobRecord(JobFacts):
             models.CheckConstraint(
                 name="jobflow_job_execution_key_held",
                 condition=_held_while("execution_key", _in(states.KEYED) | PARKED),
+            ),
+            models.CheckConstraint(
+                name="jobflow_job_failed_as",
+                condition=Q(fingerprint__isnull=True) | Q(state=JobState.FAILED.value),
             ),
             models.CheckConstraint(
                 name="jobflow_job_parked_waits",
@@ -470,6 +482,7 @@ class Worker(models.Model):
         _("partitions"), blank=True, default=list, help_text=_("Empty means all.")
     )
     threads = models.PositiveIntegerField(_("slots"))
+    release = models.CharField(_("release"), max_length=100, blank=True, default="")
     names = models.JSONField(
         _("jobs"), null=True, blank=True, help_text=_("That it knows. Empty means not said.")
     )

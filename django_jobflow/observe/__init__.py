@@ -4,6 +4,7 @@ from django_jobflow.observe.allowing import LimitFacts, declared_limits, limits
 from django_jobflow.observe.configured import SettingFacts, definitions, settings_in_force
 from django_jobflow.observe.counting import COLUMNS, SUCCEEDED, Count, Counts, counts
 from django_jobflow.observe.declared import declared_names, declared_queues
+from django_jobflow.observe.failures import failed_like
 from django_jobflow.observe.held import held_by, held_counts
 from django_jobflow.observe.keys import (
     KeyFacts,
@@ -43,6 +44,7 @@ __all__ = [
     "declared_names",
     "declared_queues",
     "definitions",
+    "failed_like",
     "find",
     "first_and_last",
     "held_by",

@@ -66,9 +66,6 @@ class Coordinator:
         self.running = Running(options.threads, self.engine, self.inbox, self.vitals)
         self.fetch = Fetch(self.engine, options)
         self.aftermath = Aftermath()
-        self.duties = Duties(
-            self.engine, options, self.running, self.fetch, self.vitals, self.aftermath.add
-        )
         self.recycling = Recycling(options)
         self.agenda = Agenda(
             self.engine, self.settings.POLL_INTERVAL, options.queues, drains=options.drain
@@ -80,6 +77,15 @@ class Coordinator:
         # All who live have renewed their leases a heartbeat after the end of any trouble.
         self.trouble = Trouble(min(self.settings.heartbeat.total_seconds() / 2, LONGEST_PAUSE))
         self.ledger = Ledger(self.engine, self.aftermath.add, self.attention)
+        self.duties = Duties(
+            self.engine,
+            options,
+            self.running,
+            self.fetch,
+            self.vitals,
+            self.aftermath.add,
+            self.ledger.failures,
+        )
         self.stop = Stop(self.settings.SHUTDOWN_TIMEOUT)
         self.executed = 0
         self.drained = False
@@ -360,6 +366,7 @@ class Coordinator:
 
     def _sign_off(self) -> None:
         """Leave nothing of this worker in the database."""
+        self.duties.count_failures()
         self.engine.give_back(self.options.name)
         self.engine.remove_worker(self.options.name)
         if not self.options.drain:

@@ -10,6 +10,7 @@ from django_jobflow import conf, events, hooks, maintain
 from django_jobflow.declare import registry
 from django_jobflow.engines import Engine
 from django_jobflow.engines.waking import Glance
+from django_jobflow.failures import FailureTally
 from django_jobflow.service import Service
 from django_jobflow.version import __version__
 from django_jobflow.worker.clockwork import Timer
@@ -24,6 +25,8 @@ logger = logging.getLogger("django_jobflow.worker")
 
 PRUNE_INTERVAL = timedelta(minutes=1)
 LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
+COUNT_INTERVAL = timedelta(seconds=1)  # between two writes of what has failed
+FOLD_INTERVAL = timedelta(seconds=5)  # after which failures of this process are in their groups
 
 
 class Duties:
@@ -36,6 +39,7 @@ class Duties:
         fetch: Which queues it serves.
         vitals: Told that the database has answered.
         run_hook: Calls the hooks of rescued jobs.
+        failures: What has failed in this process. None means nothing.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Duties:
         fetch: Fetch,
         vitals: Vitals | Unwatched,
         run_hook: hooks.Run = hooks.run,
+        failures: FailureTally | None = None,
     ) -> None:
         settings = conf.current()
         self.engine = engine
@@ -53,6 +58,7 @@ class Duties:
         self.running = running
         self.fetch = fetch
         self.vitals = vitals
+        self.failures = FailureTally() if failures is None else failures
         self.run_hook = run_hook
         self.lease = settings.LEASE
         self.heartbeat_interval = settings.heartbeat
@@ -63,6 +69,9 @@ class Duties:
         self.sweep = Timer(settings.SWEEP_INTERVAL, jitter=0.2)
         self.prune = Timer(PRUNE_INTERVAL, jitter=0.2)
         self.logs = Timer(LOG_INTERVAL)
+        self.count = Timer(COUNT_INTERVAL)
+        self.fold = Timer(FOLD_INTERVAL, jitter=0.2)
+        self._has_counted = False
         self._last_log = 0
         self._beat_at = time.monotonic()
         self._unserved: set[str] = set()
@@ -81,10 +90,15 @@ class Duties:
         self._write_progress()
         if self.running.reports.keeps_logs and self.logs.is_due():
             write_down(self.engine, self.running.executions.values())
+        if self.failures and self.count.is_due():
+            self.count_failures()
+        if self._has_counted and self.fold.is_due():
+            self.fold_failures()
         if self.sweep.is_due():
             self._sweep(glance)
         if self.prune.is_due():
             maintain.prune(self.engine)
+            self.fold_failures()
             self.engine.prune_workers(self.lease * 10)
             self._last_log = self.engine.prune_stray_logs(self._last_log)
 
@@ -95,7 +109,23 @@ class Duties:
             timers.append(self.requests)
             if self.running.reports.keeps_logs:
                 timers.append(self.logs)
+        if self.failures:
+            timers.append(self.count)
+        if self._has_counted:
+            timers.append(self.fold)
         return min(timer.due_at for timer in timers)
+
+    def count_failures(self) -> None:
+        """Append what has failed since the last time; costs no statement when nothing has."""
+        if self.failures:
+            self.engine.append_failures(self.failures.sums(), conf.current().release)
+            self.failures.clear()
+            self._has_counted = True
+
+    def fold_failures(self) -> None:
+        """Fold what this process and others have appended into its groups."""
+        self.engine.fold_failures()
+        self._has_counted = False
 
     def beats_within(self, duration: timedelta) -> bool:
         """Say whether a heartbeat is due within *duration*."""
@@ -150,6 +180,8 @@ class Duties:
         """Write the row of this process."""
         name = self.options.name
         host, pid = name.split(":")[:2]
+        release = conf.current().release
+        self.engine.note_release(release)
         self.engine.register_worker(
             name,
             host=host,
@@ -164,6 +196,7 @@ class Duties:
             supervisor=self.options.supervisor,
             version=__version__,
             memory=memory(),
+            release=release,
         )
 
     def _sweep(self, glance: Glance | None) -> None:

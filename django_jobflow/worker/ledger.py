@@ -9,6 +9,7 @@ from django_jobflow import hooks, settle
 from django_jobflow.attempts import Ending, Exchange, Reservation
 from django_jobflow.endings import decide, refusal
 from django_jobflow.engines import Engine
+from django_jobflow.failures import FailureTally
 from django_jobflow.worker.attention import Attention
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.scribe import write_down
@@ -22,12 +23,16 @@ class Ledger:
         engine: The database in which they are settled.
         run_hook: Calls the hooks of the jobs.
         attention: Tells of ends, if anybody has asked.
+
+    Attributes:
+        failures: What has failed and is not counted in the database yet.
     """
 
     def __init__(self, engine: Engine, run_hook: hooks.Run, attention: Attention) -> None:
         self.engine = engine
         self.run_hook = run_hook
         self.attention = attention
+        self.failures = FailureTally()
         self._executions: list[Execution] = []
         self._refused: list[Ending] = []
 
@@ -101,7 +106,8 @@ class Ledger:
         except REFUSED as refused:
             settle.lost(reservation, f"{ending.event}: {refused!r}")
         else:
-            settle.report([ending], written, {reservation.id: seconds}, self.run_hook)
+            seconds_of = {reservation.id: seconds}
+            settle.report([ending], written, seconds_of, self.run_hook, self.failures.note)
             self.attention.tell([ending], written)
 
     def _report(self, ended: list[Execution], endings: list[Ending], exchange: Exchange) -> None:
@@ -111,7 +117,7 @@ class Ledger:
         written = exchange.written | {each.reservation.id for each in settled}
         # Apart, since one that was lost may have come back and ended here at the same time.
         settle.report(lost, set(), {})
-        settle.report(endings + settled, written, seconds, self.run_hook)
+        settle.report(endings + settled, written, seconds, self.run_hook, self.failures.note)
         self.attention.tell(endings + settled, written)
 
 

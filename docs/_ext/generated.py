@@ -207,6 +207,9 @@ SETTINGS_ADVICE = {
     "[how to prune](../how-to/prune.md).",
     "RETAIN_FAILED": "Set it if nobody looks at old failures.",
     "RETAIN_AUDIT": "Set it to what your rules ask for. See [the audit](../how-to/audit.md).",
+    "RETAIN_FAILURES": "See [how to find what fails](../how-to/failures.md).",
+    "RELEASE": "Set it to see [what a deploy has broken]"
+    "(../how-to/failures.md#see-what-a-deploy-has-broken).",
     "MAX_ARGUMENTS_SIZE": "Store large data and pass its key, rather than raise this.",
     "MAX_RESULT_SIZE": "Store large data and return its key, rather than raise this.",
 }

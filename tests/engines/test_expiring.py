@@ -6,6 +6,7 @@ import pytest
 
 from django_jobflow import Job
 from django_jobflow.attempts import key_digest
+from django_jobflow.endings import POINTLESS
 from django_jobflow.models import JobRecord
 from django_jobflow.states import EDITABLE, JobState
 from tests.engines.contract import (
@@ -52,6 +53,7 @@ class ExpireTests(Contract):
             "finished_at": LATER,
             "updated_at": LATER,
             "held_queue_key": None,
+            "fingerprint": POINTLESS.digest,
         } == differences
 
     @pytest.mark.parametrize("state", sorted(set(JobState) - EDITABLE))

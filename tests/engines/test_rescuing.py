@@ -2,6 +2,7 @@ from datetime import datetime
 
 import pytest
 
+from django_jobflow.endings import lost_fingerprint
 from django_jobflow.models import JobRecord
 from django_jobflow.states import HELD, JobState
 from tests.engines.contract import (
@@ -134,7 +135,12 @@ class FailExpiredTests(Contract):
         record = make(JobState.IN_PROGRESS, lapsed=True, spent=True)
 
         assert 1 == JobRecord.objects.fail_expired_at_max_attempts(LATER)
-        expected = {"state": JobState.FAILED, "finished_at": LATER, "updated_at": LATER} | FREE
+        expected = FREE | {
+            "state": JobState.FAILED,
+            "finished_at": LATER,
+            "updated_at": LATER,
+            "fingerprint": lost_fingerprint().digest,
+        }
         assert expected == without_errors(changes(record))
         assert [lost(3)] == new_errors(record)
 
@@ -209,9 +215,11 @@ class GiveBackTests(Contract):
         free = {"updated_at": LATER} | FREE
         assert {"state": JobState.AVAILABLE} | free == changes(reserved)
         assert {"state": JobState.AVAILABLE} | free == without_errors(changes(running))
-        assert {"state": JobState.FAILED, "finished_at": LATER} | free == without_errors(
-            changes(spent)
-        )
+        assert free | {
+            "state": JobState.FAILED,
+            "finished_at": LATER,
+            "fingerprint": lost_fingerprint().digest,
+        } == without_errors(changes(spent))
         assert [[lost(1)], [lost(3)]] == [new_errors(running), new_errors(spent)]
 
     def test_errors_tell_how_the_worker_ended(self):

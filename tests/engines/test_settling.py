@@ -5,6 +5,7 @@ from django.db import transaction
 
 from django_jobflow import Job, Levels
 from django_jobflow.exceptions import InvalidResult, ReservationLost
+from django_jobflow.fingerprints import fingerprint
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import (
     Cancelled,
@@ -35,6 +36,7 @@ from tests.engines.contract import (
 )
 
 REFUSED = ErrorInfo("shop.errors.Refused", "The card was refused.", "Traceback ...\n")
+KIND = fingerprint("shop.errors.Refused", "", "The card was refused.")
 ENTRY = {
     "number": 1,
     "worker": "host-1:4711",
@@ -109,6 +111,7 @@ class SucceedTests(SettleContract):
             "held_queue_key",
             "held_execution_key",
             "parked_for",
+            "fingerprint",
         } == of_record - kept
 
     @pytest.mark.parametrize(
@@ -221,6 +224,7 @@ class FailTests(SettleContract):
             "state": JobState.FAILED,
             "finished_at": LATER,
             "errors": [ENTRY | {"at": LATER}],
+            "fingerprint": KIND.digest,
             "updated_at": LATER,
         } | FREE == with_moments(changes(record))
 
@@ -314,6 +318,7 @@ class OtherEndsTests(SettleContract):
             "state": JobState.FAILED,
             "finished_at": LATER,
             "errors": [ENTRY | {"at": LATER}],
+            "fingerprint": KIND.digest,
             "updated_at": LATER,
         } | FREE == with_moments(changes(record))
 

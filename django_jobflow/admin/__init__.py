@@ -13,6 +13,7 @@ from django_jobflow.admin.audit import AuditEntryAdmin
 from django_jobflow.admin.batches import BatchAdmin
 from django_jobflow.admin.configuration import ConfigurationAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
+from django_jobflow.admin.failures import FailureGroupAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
 from django_jobflow.admin.keys import KeyAdmin
 from django_jobflow.admin.limits import LimitAdmin
@@ -25,6 +26,7 @@ from django_jobflow.models import (
     Batch,
     Configuration,
     FailedJob,
+    FailureGroup,
     JobRecord,
     Key,
     Limit,
@@ -37,6 +39,7 @@ from django_jobflow.models import (
 if apps.is_installed("django.contrib.admin"):
     admin.site.register(JobRecord, JobRecordAdmin)
     admin.site.register(FailedJob, FailedJobAdmin)
+    admin.site.register(FailureGroup, FailureGroupAdmin)
     admin.site.register(SucceededJob, SucceededJobAdmin)
     admin.site.register(Worker, WorkerAdmin)
     admin.site.register(Batch, BatchAdmin)
@@ -52,6 +55,7 @@ __all__ = [
     "BatchAdmin",
     "ConfigurationAdmin",
     "FailedJobAdmin",
+    "FailureGroupAdmin",
     "JobRecordAdmin",
     "KeyAdmin",
     "LimitAdmin",

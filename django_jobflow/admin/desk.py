@@ -59,6 +59,12 @@ PAGES = (
     Page(_("Jobs"), _("Live jobs"), "jobflow_jobrecord_changelist", "view_jobrecord"),
     Page(_("Jobs"), _("Succeeded jobs"), "jobflow_succeededjob_changelist", "view_succeededjob"),
     Page(_("Jobs"), _("Batches"), "jobflow_batch_changelist", "view_batch"),
+    Page(
+        _("Failures"),
+        _("Kinds of failures"),
+        "jobflow_failuregroup_changelist",
+        "view_failuregroup",
+    ),
     Page(_("Failures"), _("Failed jobs"), "jobflow_failedjob_changelist", "view_failedjob"),
     Page(_("Queues"), _("Queues"), "jobflow_queue_changelist", "view_queue"),
     Page(_("Queues"), _("Limits"), "jobflow_limit_changelist", "view_limit"),

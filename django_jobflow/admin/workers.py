@@ -239,6 +239,7 @@ def _facts(worker: Worker) -> list[Fact]:
         Fact(_("Slots"), str(worker.threads)),
         Fact(_("Memory"), "-" if worker.memory is None else filesizeformat(worker.memory)),
         Fact(_("Version"), worker.version or "-"),
+        Fact(_("Release"), worker.release),
         Fact(_("Supervisor"), worker.supervisor or _("none")),
         Fact(_("Started"), cells.full(worker.started_at)),
         Fact(_("Last heartbeat"), cells.full(worker.heartbeat_at)),

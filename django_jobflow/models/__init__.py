@@ -37,8 +37,8 @@ __all__ = [
     "Pause",
     "PauseKind",
     "Queue",
-    "StopKind",
     "Release",
+    "StopKind",
     "SucceededJob",
     "Worker",
 ]

@@ -27,6 +27,7 @@ DATABASE_MATTERS_NOT = {"docs", "example", "remote", "test_catalogues.py", "test
 PURE = {
     "arguments",
     "declare",
+    "search",
     "moving/test_pickled.py",
     "test_audit.py",
     "test_backoff.py",

@@ -8,9 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobflow import observe, states
 from django_jobflow.admin import actions, cells
-from django_jobflow.admin.filters import JobFilter, QueueFilter
 from django_jobflow.admin.operating import OperatingAdmin
+from django_jobflow.admin.searching import AgeFilter, JobFilter, QueueFilter
 from django_jobflow.models import FailedJob
+from django_jobflow.search import parse
 from django_jobflow.states import JobState
 
 VERBS = (actions.retry, actions.run_now, actions.cancel)
@@ -20,7 +21,8 @@ class FailedJobAdmin(OperatingAdmin):
     """Jobs whose attempts are used up or that were discarded, the latest first."""
 
     list_display = ("id", "job_name", "queue", "attempts", "age", "failed_at", "last_error")
-    list_filter = (QueueFilter, JobFilter)
+    list_filter = (QueueFilter, JobFilter, AgeFilter)
+    always = parse("state:failed")
     date_hierarchy = "finished_at"
     hierarchy_order = "finished_at"
     ordering = observe.LIST_ORDERS[JobState.FAILED]

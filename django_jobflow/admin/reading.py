@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django_jobflow.admin import cells, facts, timeline, verbs
 from django_jobflow.admin.actions import delete_selected
 from django_jobflow.admin.actors import actor_of
-from django_jobflow.admin.base import ReadOnlyAdmin
+from django_jobflow.admin.searching import Searching
 from django_jobflow.audit import Actor, subject_of_jobs
 from django_jobflow.declare import registry
 from django_jobflow.models import Batch, JobRecord, SucceededJob
@@ -24,28 +24,21 @@ from django_jobflow.observe import spans
 from django_jobflow.operate import Done
 
 LARGE = ("args", "kwargs", "meta", "tags")  # not read for a list
-LARGEST_ID = 2**63 - 1
 
 
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(Searching):
     """A list of jobs, and a page for each."""
 
     actions: Sequence[Any] = (delete_selected,)
-    search_help_text = gettext_lazy("The number of a job, or a part of its name.")
+    search_help_text = gettext_lazy(
+        "A number, a part of a name, or keys: queue:email state:failed error:SMTPException age>1h"
+    )
+
+    class Media:
+        js = ("jobflow/search.js",)
 
     def with_list_columns(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return rows.defer(*LARGE)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
-    ) -> tuple[models.QuerySet[Any], bool]:
-        """Find by number alone, along the primary key, or by a part of the name."""
-        term = search_term.strip()
-        if not term.isdecimal():
-            return super().get_search_results(request, queryset, term)
-        number = int(term) if len(term) <= len(str(LARGEST_ID)) else LARGEST_ID + 1
-        found = queryset.filter(pk=number) if number <= LARGEST_ID else queryset.none()
-        return found, False
 
     def deleted_messages(self, done: Done) -> list[verbs.Message]:
         """Return what to say of deleted rows."""

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy
 
 from django_jobflow import operate
 from django_jobflow.admin import cells, timeline
-from django_jobflow.admin.filters import JobFilter, QueueFilter
 from django_jobflow.admin.reading import LARGE, JobAdmin
+from django_jobflow.admin.searching import AgeFilter, JobFilter, QueueFilter
 from django_jobflow.arguments import DOTS
 from django_jobflow.audit import Actor
 from django_jobflow.declare.secrecy import secrecy_of
@@ -40,7 +40,7 @@ class SucceededJobAdmin(JobAdmin):
         "attempts",
         "result_start",
     )
-    list_filter = (QueueFilter, JobFilter)
+    list_filter = (QueueFilter, JobFilter, AgeFilter)
     date_hierarchy = "succeeded_at"
     hierarchy_order = "succeeded_at"
     ordering = ("-succeeded_at", "-id")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from django_jobflow.audit import subject_of_jobs
-from django_jobflow.management.arguments import batch_id, job_id, span, state_word, text
+from django_jobflow.management.arguments import (
+    WRONG_USAGE,
+    batch_id,
+    job_id,
+    span,
+    state_word,
+    text,
+)
+from django_jobflow.management.output import printable
 from django_jobflow.observe import Selection
+from django_jobflow.search import Search, SearchError, parse
 
 FILTERS = ("state", "queue", "name", "partition", "key", "tag", "batch", "worker")
 AGES = ("older_than", "newer_than")
@@ -49,6 +58,40 @@ def add_filters(parser: CommandParser) -> None:
 def add_ids(parser: CommandParser) -> None:
     """Add the numbers of jobs."""
     parser.add_argument("ids", nargs="*", type=job_id, metavar="ID", help="The jobs' numbers.")
+
+
+def add_search(parser: CommandParser) -> None:
+    """Add the search, which is used in place of the filters."""
+    parser.add_argument(
+        "--search",
+        metavar="SEARCH",
+        help="What they are, in the language of the admin's search: "
+        "'queue:email state:failed age>1h'. In place of the other filters.",
+    )
+
+
+def searched(options: dict[str, Any]) -> Search:
+    """Return the search of *options*, which has no other filter beside it."""
+    text = options["search"]
+    used = [f"--{name.replace('_', '-')}" for name in (*FILTERS, *AGES) if _is_used(options, name)]
+    if used or options.get("ids"):
+        raise CommandError(
+            f"Expected --search or {', '.join(used) or 'numbers of jobs'}, got both.",
+            returncode=WRONG_USAGE,
+        )
+    try:
+        return parse(text)
+    except SearchError as error:
+        raise CommandError(f"{error}\n{picture_of(error)}", returncode=WRONG_USAGE) from error
+
+
+def picture_of(error: SearchError) -> str:
+    """Return the search with a mark below the mistake, each on a line."""
+    return "\n".join(map(printable, error.picture.split("\n")))
+
+
+def _is_used(options: dict[str, Any], name: str) -> bool:
+    return options.get(name) is not None
 
 
 def subject_of(selection: Selection) -> str:

@@ -18,6 +18,7 @@ from django_jobflow.observe.keys import (
 from django_jobflow.observe.lists import LIST_ORDERS, count_up_to, first_and_last, named_like
 from django_jobflow.observe.queues import QueueFacts, Queues, purgeable, queues
 from django_jobflow.observe.reasons import Cause, Reason, why
+from django_jobflow.observe.searching import Found, find_rows
 from django_jobflow.observe.selecting import Selection, find, order_of, select
 from django_jobflow.observe.workforce import WorkerFacts, workers
 
@@ -28,6 +29,7 @@ __all__ = [
     "Cause",
     "Count",
     "Counts",
+    "Found",
     "KeyFacts",
     "LimitFacts",
     "QueueFacts",
@@ -46,6 +48,7 @@ __all__ = [
     "definitions",
     "failed_like",
     "find",
+    "find_rows",
     "first_and_last",
     "held_by",
     "held_counts",

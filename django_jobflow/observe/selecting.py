@@ -144,10 +144,10 @@ def _of_key(selection: Selection, alias: str) -> Q:
     key = selection.key or ""
     if selection.state is not None:
         return Q(queue_key=key) | Q(execution_key=key)
-    return Q(pk__in=_ids_of_key(key, selection.partition or "", alias))
+    return Q(pk__in=ids_of_key(key, selection.partition or "", alias))
 
 
-def _ids_of_key(key: str, partition: str, alias: str) -> list[int]:
+def ids_of_key(key: str, partition: str, alias: str) -> list[int]:
     """Return the ids of what holds *key* or waits for it.
 
     Database:

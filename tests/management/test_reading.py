@@ -1,11 +1,13 @@
 """The sub-commands that only read: stats, list, show and workers."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
+from django_jobflow import observe
 from django_jobflow.arguments import DOTS
 from django_jobflow.declare import registry
 from django_jobflow.declare.job import Job
@@ -20,7 +22,7 @@ from tests.factories import (
     SucceededJobFactory,
     WorkerFactory,
 )
-from tests.management.asking import ask, ask_json
+from tests.management.asking import ask, ask_json, refusal
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -389,3 +391,39 @@ class WorkersTests:
 
     def test_code_alone_is_enough_for_some(self):
         assert (0, "") == ask("workers", "--verbosity=0")
+
+
+class SearchTests:
+    def test_language_of_the_admin_finds_jobs(self):
+        one = FailedJobFactory(queue="email")
+        FailedJobFactory(queue="sms")
+
+        found = ask_json("list", "--search=state:failed queue:email")
+
+        assert ([one.pk], False, None) == (
+            [each["id"] for each in found["jobs"]],
+            found["more"],
+            found["looked_at"],
+        )
+        assert str(SucceededJobFactory().pk) in ask("list", "--search=state:succeeded")[1]
+
+    def test_it_says_what_was_not_looked_through(self, monkeypatch):
+        monkeypatch.setattr(observe, "find_rows", partial(observe.find_rows, window=2))
+        JobRecordFactory.create_batch(3)
+
+        printed = ask("list", "--search=queue:none")[1]
+
+        assert (
+            "There are no such jobs.\n"
+            "Only 2 jobs were looked through; name a state to see others.\n"
+        ) == printed
+
+    def test_mistake_has_a_mark(self):
+        code, text = refusal("list", "--search=queue:a quue:b")
+
+        assert 2 == code
+        assert text.endswith("\nqueue:a quue:b\n        ^^^^")
+
+    def test_it_stands_alone(self):
+        expected = (2, "Expected --search or --queue, --older-than, got both.")
+        assert expected == refusal("list", "--search=x", "--queue=a", "--older-than=1h")

@@ -10,8 +10,9 @@ from django_jobflow import observe
 from django_jobflow.management import presenting
 from django_jobflow.management.arguments import from_zero
 from django_jobflow.management.output import Output
-from django_jobflow.management.selecting import add_filters, selection_of
+from django_jobflow.management.selecting import add_filters, add_search, searched, selection_of
 from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.observe.searching import wants_succeeded
 
 LIMIT = 50
 
@@ -25,6 +26,7 @@ class Listing(Asking):
     @classmethod
     def add_arguments(cls, parser: CommandParser) -> None:
         add_filters(parser)
+        add_search(parser)
         parser.add_argument(
             "--limit",
             type=from_zero,
@@ -35,19 +37,31 @@ class Listing(Asking):
         super().add_arguments(parser)
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
-        selection = selection_of(options)
-        limit = options["limit"]
-        rows = observe.select(selection, alias).defer(*presenting.LARGE)
-        found = list(rows[: limit + 1])
+        limit, looked_at = options["limit"], None
+        if options["search"] is not None:
+            search = searched(options)
+            found_rows = observe.find_rows(search, alias)
+            rows, is_of_succeeded = found_rows.rows, wants_succeeded(search)
+            looked_at = found_rows.looked_at if found_rows.is_cut else None
+        else:
+            selection = selection_of(options)
+            rows = observe.select(selection, alias)
+            is_of_succeeded = selection.is_of_succeeded
+        found = list(rows.defer(*presenting.LARGE)[: limit + 1])
         jobs, has_more = found[:limit], len(found) > limit
         if options["json"]:
-            output.json({"jobs": [presenting.as_json(job) for job in jobs], "more": has_more})
+            told = {"jobs": [presenting.as_json(job) for job in jobs], "more": has_more}
+            output.json(told | ({} if options["search"] is None else {"looked_at": looked_at}))
             return 0
-        if not jobs:
+        if jobs:
+            heads = presenting.heads(is_of_succeeded=is_of_succeeded)
+            output.table(heads, map(presenting.row, jobs), numbers=["id", "attempts", "age"])
+        else:
             output.line("There are no such jobs.")
-            return 0
-        heads = presenting.heads(is_of_succeeded=selection.is_of_succeeded)
-        output.table(heads, map(presenting.row, jobs), numbers=["id", "attempts", "age"])
         if has_more:
             output.line(f"There are more than these {limit}.")
+        if looked_at is not None:
+            output.line(
+                f"Only {looked_at:,} jobs were looked through; name a state to see others."
+            )
         return 0

@@ -1,0 +1,205 @@
+"""The search of the lists of jobs, and the filters beside it, which are parts of one search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import path
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from django_jobflow import conf, observe
+from django_jobflow.admin.base import ReadOnlyAdmin
+from django_jobflow.admin.filters import Choices, ColumnFilter
+from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.observe.searching import chosen_states, find_rows
+from django_jobflow.search import KEYS, Search, SearchError, Term, Text, parse
+from django_jobflow.search.keys import SUCCEEDED
+from django_jobflow.states import JobState
+
+MOST_WORKERS = 100  # that a filter offers
+AGES = {
+    "1h": ("age<1h", _("The last hour")),
+    "1d": ("age<1d", _("The last day")),
+    "7d": ("age<7d", _("The last seven days")),
+    "older": ("age>7d", _("Older than seven days")),
+}
+
+
+class TermFilter(ColumnFilter):
+    """A filter that is a term of the search; the list asks for it by ``term``."""
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        return queryset
+
+
+class StateFilter(TermFilter):
+    """Jobs in one state, in the order of that state's index."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        known = [(value, str(capfirst(label))) for value, label in JobState.choices]
+        return [*known, (SUCCEEDED, str(capfirst(_("succeeded"))))]
+
+
+class QueueFilter(TermFilter):
+    """Jobs of one queue, of those that jobs and settings name."""
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return self.with_chosen(observe.declared_queues())
+
+
+class JobFilter(TermFilter):
+    """Jobs of one name, of those that are declared."""
+
+    title = _("job")
+    parameter_name = "name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return self.with_chosen(observe.declared_names())
+
+
+class AgeFilter(TermFilter):
+    """Jobs of a time: enqueued, or ended, so long ago."""
+
+    title = _("time")
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(value, str(label)) for value, (_term, label) in AGES.items()]
+
+
+def worker_names(alias: str) -> list[str]:
+    """Return the names of workers; not of very many."""
+    rows = Worker._base_manager.using(alias).order_by("name")
+    return list(rows.values_list("name", flat=True)[:MOST_WORKERS])
+
+
+def _column(key: str) -> Callable[[str], Search]:
+    return lambda value: Search((Term(key, (Text(value),)),))
+
+
+def _state(value: str) -> Search:
+    return parse(f"state:{value}")
+
+
+def _age(value: str) -> Search:
+    return parse(AGES[value][0]) if value in AGES else parse(f"age:{value}")
+
+
+FILTERS: dict[str, Callable[[str], Search]] = {
+    "state": _state,
+    "queue": _column("queue"),
+    "name": _column("name"),
+    "age": _age,
+}
+"""What each parameter of the address means as a search."""
+
+
+def search_of(request: HttpRequest, term: str | None = None) -> Search:
+    """Return all that *request* asks of a list: the filters, and what was typed.
+
+    Raises:
+        SearchError: It is no search.
+    """
+    asked = Search()
+    for name, read in FILTERS.items():
+        value = request.GET.get(name)
+        if value is not None and "\0" not in value:
+            asked += read(value)
+    return asked + parse(request.GET.get("q", "") if term is None else term)
+
+
+class Searching(ReadOnlyAdmin):
+    """A list whose search is the language of ``django_jobflow.search``.
+
+    Attributes:
+        always: What holds for every row of this list.
+    """
+
+    always = Search()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Find by the language; what is wrong with it is shown in place of rows."""
+        asked: Any = request
+        if any("\0" in value for value in request.GET.values()):
+            return queryset.none(), False
+        try:
+            search = search_of(request, search_term)
+        except SearchError as error:
+            asked.jobflow_search_error = error
+            return queryset.none(), False
+        found = find_rows(self.always + search, rows=queryset)
+        asked.jobflow_found = found
+        return found.rows, False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if (elsewhere := self._list_elsewhere(request)) is not None:
+            return HttpResponseRedirect(elsewhere)
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if (changelist := context.get("cl")) is not None:
+            changelist.search_error = getattr(request, "jobflow_search_error", None)
+            changelist.found = getattr(request, "jobflow_found", None)
+            changelist.completions_url = self._address(self.model, "completions")
+        return response
+
+    def _list_elsewhere(self, request: HttpRequest) -> str | None:
+        """Return the address of the list that has what is asked for, if it is another one.
+
+        What has succeeded is in a table of its own.
+        """
+        try:
+            search = search_of(request)
+        except SearchError:
+            return None
+        chosen = chosen_states(search) or []
+        has_succeeded, is_here = SUCCEEDED in chosen, self.model is SucceededJob
+        wanted: Any = SucceededJob if has_succeeded and len(chosen) == 1 else JobRecord
+        if not chosen or has_succeeded == is_here or not self.may_view(request, wanted):
+            return None
+        address = self._address(wanted, "changelist")
+        return f"{address}?{urlencode({'q': str(search)})}"
+
+    # Completion
+
+    def get_urls(self) -> list[Any]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_completions"
+        view = self.admin_site.admin_view(self.completions_view)
+        return [path("completions/", view, name=name), *super().get_urls()]
+
+    def completions_view(self, request: HttpRequest) -> HttpResponse:
+        """Return what can be typed."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return JsonResponse(completions())
+
+
+def completions() -> dict[str, Any]:
+    """Return what can be typed: the keys, and the values that are known of some."""
+    return {
+        "keys": [
+            {"name": key.name, "signs": list(key.signs), "member": key.has_members}
+            for key in KEYS.values()
+        ],
+        "values": {
+            "state": [word.lower() for word in (*JobState.values, SUCCEEDED)],
+            "queue": observe.declared_queues(),
+            "name": observe.declared_names(),
+            "worker": worker_names(conf.current().DATABASE),
+        },
+    }

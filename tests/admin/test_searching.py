@@ -1,0 +1,157 @@
+"""The search of the lists of jobs, as it is typed, and with the filters beside it."""
+
+from functools import partial
+
+import pytest
+from django.urls import reverse
+
+from django_jobflow import observe
+from django_jobflow.admin import searching
+from tests.admin.browser import check, screenshot
+from tests.admin.site import list_url, superuser, user_with
+from tests.factories import (
+    FailedJobFactory,
+    JobRecordFactory,
+    SucceededJobFactory,
+    WorkerFactory,
+    error_entry,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff(client):
+    client.force_login(superuser())
+    return client
+
+
+def shown(staff, model="jobrecord", **asked):
+    """Return the numbers of the jobs that a list shows."""
+    response = staff.get(list_url(model, **asked))
+    assert 200 == response.status_code
+    return [row.pk for row in response.context["cl"].result_list]
+
+
+class ListTests:
+    def test_search_and_filters_are_one_search(self, staff):
+        one = FailedJobFactory(queue="email")
+        FailedJobFactory(queue="sms")
+        JobRecordFactory(queue="email")
+
+        assert [one.pk] == shown(staff, q="queue:email", state="FAILED")
+        assert [one.pk] == shown(staff, q="state:failed", queue="email", age="1d")
+        assert [] == shown(staff, q="state:failed", queue="email", age="older")
+        assert [one.pk] == shown(staff, "failedjob", q="queue:email")
+
+    def test_class_of_the_last_error(self, staff):
+        entry = error_entry(1, FailedJobFactory().created_at)
+        one = FailedJobFactory(errors=[entry | {"exception": "smtplib.SMTPException"}])
+
+        assert [one.pk] == shown(staff, q="error:SMTPException")
+
+    @pytest.mark.parametrize("model", ["jobrecord", "failedjob", "succeededjob"])
+    def test_mistake_is_shown_in_its_place_and_finds_nothing(self, staff, model):
+        FailedJobFactory()
+        SucceededJobFactory()
+
+        response = staff.get(list_url(model, q="quue:email state:failed"))
+
+        assert [] == list(response.context["cl"].result_list)
+        assert "<code><mark>quue</mark>:email state:failed</code>" in response.content.decode()
+        assert "Did you mean &#x27;queue&#x27;?" in response.content.decode()
+
+    def test_mistake_in_the_address_is_shown_too(self, staff):
+        assert [] == shown(staff, age="soon")
+        assert [] == shown(staff, state="none")
+
+    @pytest.mark.parametrize(
+        ("model", "search", "other"),
+        [
+            ("jobrecord", "state:succeeded queue:email", "succeededjob"),
+            ("succeededjob", "state:failed queue:email", "jobrecord"),
+        ],
+    )
+    def test_search_leads_to_the_list_that_has_what_is_asked_for(
+        self, staff, model, search, other
+    ):
+        response = staff.get(list_url(model, q=search))
+
+        assert (302, list_url(other, q=search)) == (response.status_code, response.url)
+
+    def test_nobody_is_led_where_they_may_not_look(self, client):
+        client.force_login(user_with("view_jobrecord"))
+
+        assert [] == shown(client, q="state:succeeded")
+
+    def test_page_says_so_where_not_all_was_looked_through(self, staff, monkeypatch):
+        monkeypatch.setattr(searching, "find_rows", partial(observe.find_rows, window=2))
+        JobRecordFactory.create_batch(3)
+
+        for search, is_told in {"queue:default": True, "state:available": False}.items():
+            page = staff.get(list_url("jobrecord", q=search)).content.decode()
+            assert is_told == ("the first 2 jobs were looked through" in page), search
+
+
+class CompletionTests:
+    address = "/admin/jobflow/jobrecord/completions/"
+
+    def test_it_knows_keys_and_values(self, staff):
+        WorkerFactory(name="host-1:7")
+
+        known = staff.get(self.address).json()
+
+        assert {"name": "arg", "signs": [":"], "member": True} in known["keys"]
+        assert {"in_progress", "succeeded"} < set(known["values"]["state"])
+        assert ["host-1:7"] == known["values"]["worker"]
+        assert "tests.app.jobs.Anything" in known["values"]["name"]
+
+    def test_it_is_for_those_who_may_look(self, client):
+        client.force_login(user_with("view_worker"))
+
+        assert 403 == client.get(self.address).status_code
+
+
+@pytest.mark.django_db(transaction=True)
+class BrowserTests:
+    def test_search_is_completed_by_keyboard(self, browse):
+        FailedJobFactory(queue="email")
+        JobRecordFactory(queue="email")
+
+        def story(page):
+            page.goto(list_url("jobrecord"))
+            field = page.get_by_role("combobox", name="Search")
+            with page.expect_response("**/completions/"):
+                field.focus()
+            field.press_sequentially("sta")
+            page.get_by_role("option", name="state:").wait_for()
+            field.press("ArrowDown")
+            field.press("Tab")
+            field.press_sequentially("fai")
+            check(page, "#changelist-search")
+            screenshot(page, "search-completion", full_page=False)
+            field.press("ArrowDown")
+            field.press("Enter")
+            field.press_sequentially("queue:email")
+            field.press("Escape")
+            field.press("Enter")
+            page.wait_for_url("**q=*")
+            return field.input_value(), page.locator("#result_list tbody tr").count()
+
+        assert ("state:failed queue:email", 1) == browse(story, user=superuser())
+
+    def test_search_works_without_scripts(self, browse):
+        FailedJobFactory(queue="email")
+
+        def story(page):
+            page.goto(list_url("jobrecord"))
+            page.locator("#searchbar").fill("quue:email")
+            page.get_by_role("button", name="Search").click()
+            page.locator(".jobflow-search-place mark").wait_for()
+            return page.locator(".jobflow-search-place mark").inner_text()
+
+        assert "quue" == browse(story, user=superuser(), java_script_enabled=False)
+
+
+def test_address_of_completions_is_there():
+    assert reverse("admin:jobflow_failedjob_completions").endswith("/failedjob/completions/")

@@ -73,6 +73,8 @@ class Settings:
             them for ever.
         RELEASE: What the project's code is called that this process runs. Empty means what
             the environment variable ``JOBFLOW_RELEASE`` says.
+        RETAIN_HISTORY: How long the numbers behind the charts are kept: days for so long, and
+            minutes and hours for less. None keeps the days for ever, 0 counts nothing.
         MAX_ARGUMENTS_SIZE: Bytes of JSON that the arguments of one job may take.
         MAX_RESULT_SIZE: Bytes of JSON that one result may take.
     """
@@ -95,6 +97,7 @@ class Settings:
     RETAIN_AUDIT: timedelta | None = timedelta(days=365)
     RETAIN_FAILURES: timedelta | None = timedelta(days=30)
     RELEASE: str = ""
+    RETAIN_HISTORY: timedelta | None = timedelta(days=730)
     MAX_ARGUMENTS_SIZE: int = 1024 * 1024
     MAX_RESULT_SIZE: int = 1024 * 1024
 
@@ -242,6 +245,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "RETAIN_AUDIT": _duration(zero=True, none=True),
     "RETAIN_FAILURES": _duration(zero=True, none=True),
     "RELEASE": _release,
+    "RETAIN_HISTORY": _duration(zero=True, none=True),
     "MAX_ARGUMENTS_SIZE": _size,
     "MAX_RESULT_SIZE": _size,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -26,12 +26,20 @@ from django_jobflow.states import JobState
 
 logger = logging.getLogger("django_jobflow.maintain")
 
+Note = Callable[[str, str], None]
+"""Takes in that an attempt of a queue has ended, with the word for the log."""
 
-def rescue(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
+
+def forget(queue: str, event: str) -> None:
+    """Take in nothing."""
+
+
+def rescue(engine: Engine, run_hook: hooks.Run = hooks.run, note: Note = forget) -> int:
     """Free what dead workers held, end what is pointless, promote waiting keys.
 
     Args:
         run_hook: Calls the hooks of the jobs.
+        note: Counts the attempts that have ended by this.
 
     Returns:
         How many rows were freed.
@@ -41,22 +49,24 @@ def rescue(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
     """
     rescued = engine.rescue(engine.records, None)
     lost = engine.fail_lost(engine.records, None)
-    expire(engine, run_hook)
+    expire(engine, run_hook, note)
     engine.promote_waiting()
     engine.finish_batches()
     if rescued or lost:  # also of what is lost the place is free, where there is a limit
         engine.wake()
     report_rescued(rescued, lost, run_hook)
     _count_failures(engine, _lost_attempts([*rescued, *lost], LAPSED))
+    _note_losses((*rescued, *lost), note)
     _tell(engine, [notice(record, "job_failed") for record in lost])
     return len(rescued) + len(lost)
 
 
-def expire(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
+def expire(engine: Engine, run_hook: hooks.Run = hooks.run, note: Note = forget) -> int:
     """End what waits past its ``expires_at``; return how many rows.
 
     Args:
         run_hook: Calls the hooks of the jobs.
+        note: Counts them.
 
     Database:
         One statement when there is none.
@@ -65,6 +75,8 @@ def expire(engine: Engine, run_hook: hooks.Run = hooks.run) -> int:
     written = {ending.reservation.id for ending in endings}
     settle.report(endings, written, {}, run_hook)
     _count_failures(engine, tally_of(endings))
+    for ending in endings:
+        note(ending.reservation.queue, "job_discarded")
     _tell(engine, [notice(each.reservation, each.event) for each in endings])
     return len(endings)
 
@@ -206,8 +218,28 @@ def report_rescued(
                     run_hook(due)
 
 
+def _note_losses(records: Iterable[JobRecord], note: Note) -> None:
+    """Count the attempts that were lost; what was only reserved has had none."""
+    for record in records:
+        if record.state == JobState.IN_PROGRESS:
+            note(record.queue, "job_failed" if _is_lost(record) else "job_retried")
+
+
 def _itself(record: JobRecord) -> JobRecord:
     return record
+
+
+def remember(engine: Engine) -> int:
+    """Note once a minute how much waits, and fold what workers have counted.
+
+    Returns:
+        How many rows of workers were folded.
+
+    Database:
+        Two statements when another has done both; see ``sample_backlog`` and ``fold_history``.
+    """
+    engine.sample_backlog()
+    return engine.fold_history()
 
 
 def prune(engine: Engine, by: audit.By | None = None) -> int:
@@ -226,6 +258,7 @@ def prune(engine: Engine, by: audit.By | None = None) -> int:
         noted = partial(trail.do, told=_count)
     total = sum(engine.prune(rows, noted) for rows in prunable(engine))
     engine.prune_holds()
+    engine.prune_history(conf.current().RETAIN_HISTORY)
     if total:
         events.log(logger, logging.INFO, "jobs_pruned", rows=total)
     return total

@@ -35,6 +35,7 @@ PURE = {
     "test_exceptions.py",
     "test_failures.py",
     "test_fingerprints.py",
+    "test_history.py",
     "test_layers.py",
     "test_moments.py",
     "test_outcomes.py",

@@ -69,6 +69,7 @@ GOOD = [
     ("RETAIN_FAILURES", 60, MINUTE),
     ("RETAIN_FAILURES", None, None),
     ("RELEASE", "2026.11.1", "2026.11.1"),
+    ("RETAIN_HISTORY", 0, timedelta(0)),
     ("MAX_ARGUMENTS_SIZE", 1, 1),
     ("MAX_RESULT_SIZE", 10**9, 10**9),
 ]
@@ -115,6 +116,7 @@ BAD = [
         ("RELEASE", value, "text of at most 100 characters")
         for value in [None, 7, "x" * 101, "a\0b"]
     ),
+    ("RETAIN_HISTORY", -1, f"{NOT_NEGATIVE}, or None"),
     *(("MAX_ARGUMENTS_SIZE", value, BYTES) for value in [0, 1.5, "1", True, None]),
     ("MAX_RESULT_SIZE", 0, BYTES),
 ]
@@ -130,7 +132,7 @@ class CurrentTests:
         defaults = Settings()
 
         times = (60, None, 60, 1, "auto", 4, 25, 5, 7, None, 365, 30)
-        assert ("default", {}, {}, *times, "", 2**20, 2**20) == (
+        assert ("default", {}, {}, *times, "", 730, 2**20, 2**20) == (
             defaults.DATABASE,
             defaults.QUEUES,
             defaults.DEFAULTS,
@@ -147,6 +149,7 @@ class CurrentTests:
             defaults.RETAIN_AUDIT.days,
             defaults.RETAIN_FAILURES.days,
             defaults.RELEASE,
+            defaults.RETAIN_HISTORY.days,
             defaults.MAX_ARGUMENTS_SIZE,
             defaults.MAX_RESULT_SIZE,
         )

@@ -14,6 +14,7 @@ from django_jobflow.engines.exchanging import Exchanging
 from django_jobflow.engines.expiring import Expiring
 from django_jobflow.engines.key_limits import KeyLimiting
 from django_jobflow.engines.purging import Purging
+from django_jobflow.engines.remembering import Remembering
 from django_jobflow.engines.rescuing import Rescuing
 from django_jobflow.engines.tagging import Tagging
 from django_jobflow.engines.verbs import RecordVerbs
@@ -30,6 +31,7 @@ class Engine(
     BatchVerbs,
     Purging,
     Counting,
+    Remembering,
     Registering,
     Tagging,
     Controlling,

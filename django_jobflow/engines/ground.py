@@ -116,7 +116,7 @@ class Ground:
         """Say whether *error* means that a transaction was undone for the sake of another."""
         return False
 
-    def locked(self, rows: models.QuerySet[JobRecord], *, skip: bool) -> Any:
+    def locked(self, rows: models.QuerySet[Any], *, skip: bool) -> Any:
         """Lock *rows* in the order of their ids, passing over those that others hold if *skip*.
 
         Where rows cannot be locked, the transaction has the whole database for itself.

@@ -1212,5 +1212,31 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
             },
         ),
+        migrations.CreateModel(
+            name="History",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("length", models.PositiveIntegerField()),
+                ("start", models.DateTimeField()),
+                (
+                    "queue",
+                    django_jobflow.models.fields.ExactCharField(blank=True, max_length=100),
+                ),
+                ("samples", models.PositiveIntegerField(default=0)),
+                ("numbers", models.JSONField(default=dict)),
+            ],
+            options={
+                "verbose_name": "overview",
+                "verbose_name_plural": "overview",
+                "db_table": "jobflow_history",
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["length", "start"], name="jobflow_history_start"),
+                    models.Index(
+                        fields=["length", "queue", "start"], name="jobflow_history_queue"
+                    ),
+                ],
+            },
+        ),
         migrations.RunPython(set_storage, migrations.RunPython.noop, elidable=False),
     ]

@@ -5,6 +5,7 @@ from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.desk import Configuration, Key, Queue
 from django_jobflow.models.failures import FailureGroup, FailureOccurrence, Release
+from django_jobflow.models.history import History
 from django_jobflow.models.holds import KeyHold
 from django_jobflow.models.logs import JobLog
 from django_jobflow.models.records import (
@@ -27,6 +28,7 @@ __all__ = [
     "FailedJob",
     "FailureGroup",
     "FailureOccurrence",
+    "History",
     "JobFacts",
     "JobLog",
     "JobRecord",

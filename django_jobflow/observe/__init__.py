@@ -16,6 +16,8 @@ from django_jobflow.observe.keys import (
     waited_for,
 )
 from django_jobflow.observe.lists import LIST_ORDERS, count_up_to, first_and_last, named_like
+from django_jobflow.observe.overview import Overview, QueueFigures, overview
+from django_jobflow.observe.past import SPANS, Period, history, recent
 from django_jobflow.observe.queues import QueueFacts, Queues, purgeable, queues
 from django_jobflow.observe.reasons import Cause, Reason, why
 from django_jobflow.observe.searching import Found, find_rows
@@ -25,6 +27,7 @@ from django_jobflow.observe.workforce import WorkerFacts, workers
 __all__ = [
     "COLUMNS",
     "LIST_ORDERS",
+    "SPANS",
     "SUCCEEDED",
     "Cause",
     "Count",
@@ -32,7 +35,10 @@ __all__ = [
     "Found",
     "KeyFacts",
     "LimitFacts",
+    "Overview",
+    "Period",
     "QueueFacts",
+    "QueueFigures",
     "Queues",
     "Reason",
     "Selection",
@@ -54,12 +60,15 @@ __all__ = [
     "held_counts",
     "held_for_a_time",
     "held_while_running",
+    "history",
     "key_facts",
     "limits",
     "named_like",
     "order_of",
+    "overview",
     "purgeable",
     "queues",
+    "recent",
     "select",
     "settings_in_force",
     "waited_for",

@@ -29,6 +29,7 @@ from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.recycling import Recycling
 from django_jobflow.worker.running import Running
 from django_jobflow.worker.stopping import Stop
+from django_jobflow.worker.tallies import Tallies
 from django_jobflow.worker.trouble import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -66,6 +67,7 @@ class Coordinator:
         self.running = Running(options.threads, self.engine, self.inbox, self.vitals)
         self.fetch = Fetch(self.engine, options)
         self.aftermath = Aftermath()
+        self.tallies = Tallies(self.engine)
         self.recycling = Recycling(options)
         self.agenda = Agenda(
             self.engine, self.settings.POLL_INTERVAL, options.queues, drains=options.drain
@@ -76,7 +78,7 @@ class Coordinator:
         )
         # All who live have renewed their leases a heartbeat after the end of any trouble.
         self.trouble = Trouble(min(self.settings.heartbeat.total_seconds() / 2, LONGEST_PAUSE))
-        self.ledger = Ledger(self.engine, self.aftermath.add, self.attention)
+        self.ledger = Ledger(self.engine, self.aftermath.add, self.attention, self.tallies)
         self.duties = Duties(
             self.engine,
             options,
@@ -85,6 +87,7 @@ class Coordinator:
             self.vitals,
             self.aftermath.add,
             self.ledger.failures,
+            self.tallies,
         )
         self.stop = Stop(self.settings.SHUTDOWN_TIMEOUT)
         self.executed = 0
@@ -365,8 +368,9 @@ class Coordinator:
         return self._is_done()
 
     def _sign_off(self) -> None:
-        """Leave nothing of this worker in the database."""
+        """Leave nothing of this worker in the database but what it has counted."""
         self.duties.count_failures()
+        self.tallies.write()
         self.engine.give_back(self.options.name)
         self.engine.remove_worker(self.options.name)
         if not self.options.drain:

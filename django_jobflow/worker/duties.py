@@ -19,18 +19,20 @@ from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.recycling import memory
 from django_jobflow.worker.running import Running
 from django_jobflow.worker.scribe import write_down
+from django_jobflow.worker.tallies import Tallies
 from django_jobflow.worker.vitals import Unwatched, Vitals
 
 logger = logging.getLogger("django_jobflow.worker")
 
 PRUNE_INTERVAL = timedelta(minutes=1)
+HISTORY_INTERVAL = timedelta(seconds=20)  # between two looks at what workers have counted
 LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
 COUNT_INTERVAL = timedelta(seconds=1)  # between two writes of what has failed
 FOLD_INTERVAL = timedelta(seconds=5)  # after which failures of this process are in their groups
 
 
 class Duties:
-    """Heartbeats, cancel requests, progress, logs, rescue and pruning.
+    """Heartbeats, cancel requests, progress, logs, rescue, pruning and the sums of the past.
 
     Args:
         engine: The database.
@@ -40,6 +42,7 @@ class Duties:
         vitals: Told that the database has answered.
         run_hook: Calls the hooks of rescued jobs.
         failures: What has failed in this process. None means nothing.
+        tallies: What it has counted.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Duties:
         vitals: Vitals | Unwatched,
         run_hook: hooks.Run = hooks.run,
         failures: FailureTally | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         settings = conf.current()
         self.engine = engine
@@ -60,6 +64,7 @@ class Duties:
         self.vitals = vitals
         self.failures = FailureTally() if failures is None else failures
         self.run_hook = run_hook
+        self.tallies = tallies or Tallies(engine)
         self.lease = settings.LEASE
         self.heartbeat_interval = settings.heartbeat
         # What kept this worker from renewing its leases for so long may have kept all of them.
@@ -68,6 +73,7 @@ class Duties:
         self.requests = Timer(settings.POLL_INTERVAL)
         self.sweep = Timer(settings.SWEEP_INTERVAL, jitter=0.2)
         self.prune = Timer(PRUNE_INTERVAL, jitter=0.2)
+        self.history = Timer(HISTORY_INTERVAL, jitter=0.2)
         self.logs = Timer(LOG_INTERVAL)
         self.count = Timer(COUNT_INTERVAL)
         self.fold = Timer(FOLD_INTERVAL, jitter=0.2)
@@ -96,6 +102,9 @@ class Duties:
             self.fold_failures()
         if self.sweep.is_due():
             self._sweep(glance)
+        self.tallies.write_if_due()
+        if self.tallies.is_on and self.history.is_due():
+            maintain.remember(self.engine)
         if self.prune.is_due():
             maintain.prune(self.engine)
             self.fold_failures()
@@ -105,6 +114,8 @@ class Duties:
     def next_at(self) -> float:
         """Return when the next duty is due, by ``time.monotonic``."""
         timers = [self.heartbeat, self.sweep, self.prune]
+        if self.tallies.is_on:
+            timers.append(self.history)
         if self.running.executions:
             timers.append(self.requests)
             if self.running.reports.keeps_logs:
@@ -113,7 +124,7 @@ class Duties:
             timers.append(self.count)
         if self._has_counted:
             timers.append(self.fold)
-        return min(timer.due_at for timer in timers)
+        return min(self.tallies.due_at, *(timer.due_at for timer in timers))
 
     def count_failures(self) -> None:
         """Append what has failed since the last time; costs no statement when nothing has."""
@@ -201,7 +212,7 @@ class Duties:
 
     def _sweep(self, glance: Glance | None) -> None:
         if glance is None or glance.sweeps:
-            maintain.rescue(self.engine, self.run_hook)
+            maintain.rescue(self.engine, self.run_hook, self.tallies.note)
             self.fetch.release_forgotten()
         if glance is None or glance.elsewhere:
             self._warn_of_unserved_queues()

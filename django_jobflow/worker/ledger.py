@@ -13,6 +13,7 @@ from django_jobflow.failures import FailureTally
 from django_jobflow.worker.attention import Attention
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.scribe import write_down
+from django_jobflow.worker.tallies import Tallies
 from django_jobflow.worker.trouble import REFUSED
 
 
@@ -23,16 +24,20 @@ class Ledger:
         engine: The database in which they are settled.
         run_hook: Calls the hooks of the jobs.
         attention: Tells of ends, if anybody has asked.
+        tallies: Counts them.
 
     Attributes:
         failures: What has failed and is not counted in the database yet.
     """
 
-    def __init__(self, engine: Engine, run_hook: hooks.Run, attention: Attention) -> None:
+    def __init__(
+        self, engine: Engine, run_hook: hooks.Run, attention: Attention, tallies: Tallies
+    ) -> None:
         self.engine = engine
         self.run_hook = run_hook
         self.attention = attention
         self.failures = FailureTally()
+        self.tallies = tallies
         self._executions: list[Execution] = []
         self._refused: list[Ending] = []
 
@@ -109,6 +114,7 @@ class Ledger:
             seconds_of = {reservation.id: seconds}
             settle.report([ending], written, seconds_of, self.run_hook, self.failures.note)
             self.attention.tell([ending], written)
+            self.tallies.add([ending], written, seconds_of)
 
     def _report(self, ended: list[Execution], endings: list[Ending], exchange: Exchange) -> None:
         seconds = {each.id: each.seconds for each in ended if not each.lost}
@@ -119,6 +125,7 @@ class Ledger:
         settle.report(lost, set(), {})
         settle.report(endings + settled, written, seconds, self.run_hook, self.failures.note)
         self.attention.tell(endings + settled, written)
+        self.tallies.add(endings + settled, written, seconds)
 
 
 def _decided(ended: Iterable[Execution]) -> list[Ending]:

@@ -210,6 +210,8 @@ SETTINGS_ADVICE = {
     "RETAIN_FAILURES": "See [how to find what fails](../how-to/failures.md).",
     "RELEASE": "Set it to see [what a deploy has broken]"
     "(../how-to/failures.md#see-what-a-deploy-has-broken).",
+    "RETAIN_HISTORY": "Set it to 0 where other tools draw the charts. See "
+    "[how to watch](../how-to/watch.md).",
     "MAX_ARGUMENTS_SIZE": "Store large data and pass its key, rather than raise this.",
     "MAX_RESULT_SIZE": "Store large data and return its key, rather than raise this.",
 }

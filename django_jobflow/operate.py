@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from django_jobflow import hooks, signals
@@ -233,6 +233,32 @@ def _told_of(changes: Mapping[str, Any]) -> dict[str, Any]:
     }
     hidden = sorted(changes.keys() - SHOWN)
     return {"set": told} | ({"changed": hidden} if hidden else {}) if told or hidden else {}
+
+
+def do_part(action: AuditAction, rows: models.QuerySet[Any]) -> Done:
+    """Do *action* to *rows*, few enough for the transaction that is open.
+
+    It is not written to the audit: that is for who does all the parts.
+    """
+    engine = engine_for(rows.db)
+    total = rows.order_by().count()
+    if not total:
+        return Done(0)
+    if action == AuditAction.CANCEL:
+        cancelled, running = engine.cancel(rows)
+        announce = partial(_announce_cancelled, engine, cancelled)
+        transaction.on_commit(announce, using=engine.alias)
+        done, asked = len(cancelled), len(running)
+        return Done(done, asked, max(total - done - asked, 0))
+    if action == AuditAction.RETRY:
+        done = len(engine.retry(rows))
+    elif action == AuditAction.RUN_NOW:
+        done = engine.run_now(rows, None)
+    elif issubclass(rows.model, SucceededJob):
+        done = engine.delete_succeeded(list(rows.order_by().values_list("pk", flat=True)))
+    else:
+        done = engine.delete(rows)
+    return Done(done=done, skipped=max(total - done, 0))
 
 
 # Many

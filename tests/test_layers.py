@@ -20,7 +20,7 @@ LAYERS = {
     1: "declare arguments entries endings hooks middleware notices service logs failures search",
     2: "models engines audit",
     3: "enqueue execute settle operate control observe health",
-    4: "worker maintain moving",
+    4: "worker maintain moving bulk",
     5: "apps checks admin templatetags management views testing executors __init__",
 }
 LAYERS_OF_STRANGERS = {3}  # whose rooms do not import each other

@@ -1238,5 +1238,155 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="BulkOperation",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "action",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=30, verbose_name="action"
+                    ),
+                ),
+                ("search", models.CharField(max_length=2000, verbose_name="search")),
+                (
+                    "state",
+                    django_jobflow.models.fields.ExactCharField(
+                        choices=[
+                            ("RUNNING", "running"),
+                            ("STOPPED", "stopped"),
+                            ("DONE", "done"),
+                            ("BROKEN", "stopped by an error"),
+                        ],
+                        default="RUNNING",
+                        max_length=7,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "by",
+                    django_jobflow.models.fields.ExactCharField(
+                        blank=True, default="", max_length=200, verbose_name="by"
+                    ),
+                ),
+                (
+                    "via",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=7, verbose_name="through"
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(blank=True, default="", max_length=255, verbose_name="from"),
+                ),
+                ("rate", models.PositiveIntegerField(default=1000, verbose_name="jobs a second")),
+                ("cursor", models.BigIntegerField(default=0, verbose_name="done up to number")),
+                ("last_id", models.BigIntegerField(default=0, verbose_name="last number")),
+                (
+                    "expected",
+                    models.PositiveBigIntegerField(blank=True, null=True, verbose_name="expected"),
+                ),
+                ("looked", models.PositiveBigIntegerField(default=0, verbose_name="looked at")),
+                ("done", models.PositiveBigIntegerField(default=0, verbose_name="changed")),
+                ("asked", models.PositiveBigIntegerField(default=0, verbose_name="asked to stop")),
+                ("skipped", models.PositiveBigIntegerField(default=0, verbose_name="skipped")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        verbose_name="started",
+                    ),
+                ),
+                (
+                    "next_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        verbose_name="next part",
+                    ),
+                ),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+                (
+                    "error",
+                    models.CharField(blank=True, default="", max_length=500, verbose_name="error"),
+                ),
+            ],
+            options={
+                "verbose_name": "bulk operation",
+                "verbose_name_plural": "bulk operations",
+                "db_table": "jobflow_bulk",
+                "permissions": [
+                    ("start_bulkoperation", "Can act on everything that a search finds"),
+                    ("stop_bulkoperation", "Can stop and resume bulk operations"),
+                ],
+                "default_permissions": ("view",),
+                "indexes": [models.Index(fields=["state", "next_at"], name="jobflow_bulk_next")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ["RUNNING", "STOPPED", "DONE", "BROKEN"])
+                        ),
+                        name="jobflow_bulk_state",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("finished_at__isnull", True), ("state", "RUNNING")),
+                            models.Q(
+                                models.Q(("state", "RUNNING"), _negated=True),
+                                ("finished_at__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="jobflow_bulk_ended",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SavedView",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("search", models.CharField(max_length=2000, verbose_name="search")),
+                (
+                    "owner",
+                    django_jobflow.models.fields.ExactCharField(
+                        max_length=255, verbose_name="owner"
+                    ),
+                ),
+                (
+                    "owner_name",
+                    models.CharField(
+                        blank=True, default="", max_length=200, verbose_name="saved by"
+                    ),
+                ),
+                (
+                    "is_shared",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Everybody who may see jobs is offered it.",
+                        verbose_name="shared",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        verbose_name="saved at",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "saved view",
+                "verbose_name_plural": "saved views",
+                "db_table": "jobflow_view",
+                "permissions": [("share_savedview", "Can share saved views")],
+                "indexes": [
+                    models.Index(fields=["is_shared", "name"], name="jobflow_view_shared")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("owner", "name"), name="jobflow_view_of")
+                ],
+            },
+        ),
         migrations.RunPython(set_storage, migrations.RunPython.noop, elidable=False),
     ]

@@ -2,6 +2,7 @@
 
 from django_jobflow.models.audit import AuditAction, AuditEntry, AuditVia
 from django_jobflow.models.batches import Batch, BatchChange, BatchProgress
+from django_jobflow.models.bulk import BulkOperation, BulkState, SavedView
 from django_jobflow.models.controls import Limit, LimitKind, Pause, PauseKind
 from django_jobflow.models.desk import Configuration, Key, Queue
 from django_jobflow.models.failures import FailureGroup, FailureOccurrence, Release
@@ -24,6 +25,8 @@ __all__ = [
     "Batch",
     "BatchChange",
     "BatchProgress",
+    "BulkOperation",
+    "BulkState",
     "Configuration",
     "FailedJob",
     "FailureGroup",
@@ -40,6 +43,7 @@ __all__ = [
     "PauseKind",
     "Queue",
     "Release",
+    "SavedView",
     "StopKind",
     "SucceededJob",
     "Worker",

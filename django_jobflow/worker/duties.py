@@ -6,7 +6,7 @@ import logging
 import time
 from datetime import timedelta
 
-from django_jobflow import conf, events, hooks, maintain
+from django_jobflow import bulk, conf, events, hooks, maintain
 from django_jobflow.declare import registry
 from django_jobflow.engines import Engine
 from django_jobflow.engines.waking import Glance
@@ -26,6 +26,9 @@ logger = logging.getLogger("django_jobflow.worker")
 
 PRUNE_INTERVAL = timedelta(minutes=1)
 HISTORY_INTERVAL = timedelta(seconds=20)  # between two looks at what workers have counted
+BULK_INTERVAL = timedelta(seconds=5)  # between two looks for a bulk operation
+BULK_SECONDS = 0.2  # that the parts of one may take in a turn
+BULK_PAUSE = 0.2  # seconds before the next turn, while there is one
 LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
 COUNT_INTERVAL = timedelta(seconds=1)  # between two writes of what has failed
 FOLD_INTERVAL = timedelta(seconds=5)  # after which failures of this process are in their groups
@@ -75,6 +78,7 @@ class Duties:
         self.prune = Timer(PRUNE_INTERVAL, jitter=0.2)
         self.history = Timer(HISTORY_INTERVAL, jitter=0.2)
         self.logs = Timer(LOG_INTERVAL)
+        self.bulk = Timer(BULK_INTERVAL, jitter=0.2)
         self.count = Timer(COUNT_INTERVAL)
         self.fold = Timer(FOLD_INTERVAL, jitter=0.2)
         self._has_counted = False
@@ -105,6 +109,8 @@ class Duties:
         self.tallies.write_if_due()
         if self.tallies.is_on and self.history.is_due():
             maintain.remember(self.engine)
+        if self.bulk.is_due() and bulk.work(self.engine, BULK_SECONDS):
+            self.bulk.due_at = time.monotonic() + BULK_PAUSE
         if self.prune.is_due():
             maintain.prune(self.engine)
             self.fold_failures()
@@ -113,7 +119,7 @@ class Duties:
 
     def next_at(self) -> float:
         """Return when the next duty is due, by ``time.monotonic``."""
-        timers = [self.heartbeat, self.sweep, self.prune]
+        timers = [self.heartbeat, self.sweep, self.prune, self.bulk]
         if self.tallies.is_on:
             timers.append(self.history)
         if self.running.executions:

@@ -1,6 +1,7 @@
 """The sub-commands of ``manage.py jobflow``: a module each, and listed here."""
 
 from django_jobflow.management.subcommands.base import Subcommand
+from django_jobflow.management.subcommands.bulk import Bulk
 from django_jobflow.management.subcommands.health import Health
 from django_jobflow.management.subcommands.importing import Importing
 from django_jobflow.management.subcommands.limiting import Limiting
@@ -24,6 +25,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Cancel,
     RunNow,
     Delete,
+    Bulk,
     Prune,
     Pausing,
     Resuming,

@@ -8,12 +8,22 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_jobflow import observe, states
+from django_jobflow import bulk, observe, states
+from django_jobflow.engines import engine_for
 from django_jobflow.management.arguments import WRONG_USAGE
+from django_jobflow.management.carrying import carry_out
 from django_jobflow.management.operator import operator
 from django_jobflow.management.output import Output
-from django_jobflow.management.selecting import add_filters, add_ids, selection_of, subject_of
+from django_jobflow.management.selecting import (
+    add_filters,
+    add_ids,
+    add_search,
+    searched,
+    selection_of,
+    subject_of,
+)
 from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.models import BulkState
 from django_jobflow.observe import Count, Selection
 from django_jobflow.observe.lists import Rows
 from django_jobflow.operate import Done
@@ -65,6 +75,7 @@ class Acting(Asking):
     def add_arguments(cls, parser: CommandParser) -> None:
         add_ids(parser)
         add_filters(parser)
+        add_search(parser)
         add_safety(parser)
         super().add_arguments(parser)
 
@@ -73,6 +84,8 @@ class Acting(Asking):
         return type(self).many(rows, by=operator(), subject=subject_of(selection))
 
     def answer(self, alias: str, output: Output, options: dict[str, Any]) -> int:
+        if options["search"] is not None:
+            return self._to_all_that_match(alias, output, options)
         selection = self.checked(selection_of(options))
         rows = self.rows(selection, alias)
         if options["dry_run"]:
@@ -86,6 +99,24 @@ class Acting(Asking):
         missing = max(len(set(selection.ids)) - done.done - done.asked - done.skipped, 0)
         self._did(done, missing, output, options)
         return NOT_ALL if selection.ids and (missing or done.skipped) else 0
+
+    def _to_all_that_match(self, alias: str, output: Output, options: dict[str, Any]) -> int:
+        """Do it to all that a search finds, as a bulk operation that is carried out here."""
+        search, action = searched(options), self.name.replace("-", "_")
+        if options["dry_run"] or not options["yes"]:
+            preview = bulk.preview(action, search, database=alias)
+            count = Count(preview.count, preview.is_more)
+            if not options["dry_run"]:
+                about = "about " if preview.is_estimate else ""
+                text = f"This would {self.infinitive} {about}{jobs(count)}."
+                raise CommandError(f"{text} Add --yes to do it.")
+            self._would(count, output, options, is_estimate=preview.is_estimate)
+            return 0
+        operation = bulk.start(action, search, by=operator(), rate=bulk.MOST_RATE, database=alias)
+        carry_out(engine_for(alias), operation)
+        done = Done(operation.done, operation.asked, operation.skipped)
+        self._did(done, 0, output, options)
+        return 0 if operation.state == BulkState.DONE else NOT_ALL
 
     def checked(self, selection: Selection) -> Selection:
         """Return *selection*; refuse what means everything, or what the verb cannot be for."""
@@ -104,11 +135,19 @@ class Acting(Asking):
             return rows
         return rows.filter(state__in=sorted(states.origins(self.verb)))
 
-    def _would(self, count: Count, output: Output, options: dict[str, Any]) -> None:
+    def _would(
+        self,
+        count: Count,
+        output: Output,
+        options: dict[str, Any],
+        *,
+        is_estimate: bool = False,
+    ) -> None:
         if options["json"]:
             output.json({"dry_run": True, "count": count.number, "more": count.is_more})
             return
-        output.line(f"This would {self.infinitive} {jobs(count)}.")
+        about = "about " if is_estimate else ""
+        output.line(f"This would {self.infinitive} {about}{jobs(count)}.")
 
     def _did(self, done: Done, missing: int, output: Output, options: dict[str, Any]) -> None:
         if options["json"]:

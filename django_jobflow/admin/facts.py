@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from django_jobflow import tracebacks
 from django_jobflow.admin import cells, timeline
 from django_jobflow.arguments import HIDDEN
 from django_jobflow.declare.secrecy import secrecy_of
@@ -47,6 +48,11 @@ class Attempt:
     def short_kind(self) -> str:
         """The name of the exception's class."""
         return cells.short_kind(self.kind)
+
+    @property
+    def parts(self) -> list[tracebacks.Part]:
+        """The traceback, cut where frames of libraries begin and end."""
+        return tracebacks.parts(self.traceback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from django_jobflow.admin.operating import Button
 from django_jobflow.admin.trend import trend
 from django_jobflow.engines import engine_for
 from django_jobflow.models import FailureGroup, JobRecord, Release
+from django_jobflow.models.failures import read_counts
 
 FAILED_SHOWN = 10  # failed jobs that the page of a group names
 FAILED_COUNTED = 10_000  # and that it counts
@@ -110,7 +111,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("releases"))
     def seen_in(self, group: FailureGroup) -> str:
-        return ", ".join(list(group.releases)[-NAMES_SHOWN:])
+        return ", ".join(list(read_counts(group.releases))[-NAMES_SHOWN:])
 
     # Pages
 
@@ -234,5 +235,5 @@ def _facts(group: FailureGroup) -> list[Fact]:
     return [fact for fact in facts if fact.value not in (None, "")]
 
 
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+def _counted(stored: Any) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in read_counts(stored).items())

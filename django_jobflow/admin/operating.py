@@ -15,10 +15,10 @@ from django.urls import path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from django_jobflow import operate
+from django_jobflow import operate, states
 from django_jobflow.admin import cells, verbs
 from django_jobflow.admin.actors import actor_of
-from django_jobflow.admin.reading import JobAdmin
+from django_jobflow.admin.changing import ChangingAdmin
 from django_jobflow.admin.verbs import VERBS, Verb
 from django_jobflow.audit import Actor
 from django_jobflow.exceptions import JobflowError, NotCancellable, NotRetryable
@@ -40,7 +40,7 @@ class Button:
     url: str
 
 
-class OperatingAdmin(JobAdmin):
+class OperatingAdmin(ChangingAdmin):
     """Live records, with the verbs that move them.
 
     The permissions are those of ``JobRecord``, whatever the list.
@@ -64,6 +64,9 @@ class OperatingAdmin(JobAdmin):
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return super().page(request, row) | {
             "buttons": self.buttons(request, row),
+            "changes": self.changes_url(request, row),
+            "why": str(row.why()) if row.state in states.UNFINISHED else "",
+            "is_held": row.state in states.HELD,
             "cancel_requested": row.state == JobState.IN_PROGRESS and row.cancel_requested_at,
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db import models
@@ -15,10 +16,11 @@ from django.utils.translation import gettext_lazy
 from django_jobflow.admin import cells, facts, timeline, verbs
 from django_jobflow.admin.actions import delete_selected
 from django_jobflow.admin.actors import actor_of
+from django_jobflow.admin.picture import picture
 from django_jobflow.admin.searching import Searching
 from django_jobflow.audit import Actor, subject_of_jobs
 from django_jobflow.declare import registry
-from django_jobflow.models import Batch, JobRecord, SucceededJob
+from django_jobflow.models import Batch, JobRecord, Key, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.operate import Done
@@ -65,13 +67,16 @@ class JobAdmin(Searching):
     # Pages
 
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        events = timeline.timeline(row)
         return {
             "title": row.name,
             "subtitle": _("Job %(id)s") % {"id": row.pk},
             "badge": self.page_badge(row),
             "is_known": registry.find(row.name) is not None,
             "facts": facts.facts(row),
-            "timeline": timeline.timeline(row),
+            "timeline": events,
+            "picture": picture(events),
+            "keys": list(self._keys(request, row)),
             "codes": facts.codes(row),
             "attempts": facts.attempts(row),
             "earlier": facts.earlier(row),
@@ -81,6 +86,17 @@ class JobAdmin(Searching):
             "batch_id": row.batch_id,
             "batch_url": self._batch_url(request, row),
         }
+
+    def _keys(self, request: HttpRequest, row: JobFacts) -> Iterator[dict[str, str]]:
+        """Yield the keys of *row*, each with the page that tells who holds it."""
+        if not self.may_view(request, Key):
+            return
+        named = ((_("Queue key"), row.queue_key), (_("Execution key"), row.execution_key))
+        for label, key in named:
+            if key:
+                asked = urlencode({"q": key, "partition": row.partition})
+                url = f"{self._address(Key, 'changelist')}?{asked}"
+                yield {"label": label, "key": key, "url": url}
 
     def _batch_url(self, request: HttpRequest, row: Any) -> str:
         """Return where the batch of *row* is shown, if there is one and the user may see it."""

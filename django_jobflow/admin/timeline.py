@@ -17,6 +17,7 @@ from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.states import HELD, UNFINISHED, JobState
 
+LONGEST = 10 * 365 * 86_400  # seconds that an attempt can have run
 DUE_APART = timedelta(seconds=1)  # due so soon after the enqueue is due at once
 
 
@@ -56,8 +57,12 @@ def waited(job: JobFacts) -> timedelta | None:
 
 def _events(job: JobFacts) -> Iterator[Event]:
     yield Event(job.created_at, "enqueued", _("Enqueued"))
-    for entry in cells.listed(job.errors)[-cells.ENTRIES_SHOWN :]:
+    entries = cells.listed(job.errors)[-cells.ENTRIES_SHOWN :]
+    for entry in entries:
         yield from _failure(entry)
+    # The row knows when its last attempt has started.
+    for entry in entries[:-1] if job.started_at and not _has_begun_anew(job) else entries:
+        yield from _start(entry)
     if job.available_at - job.created_at >= DUE_APART:
         yield Event(job.available_at, "due", _("Due"))
     if job.reserved_at:
@@ -91,6 +96,23 @@ def _failure(entry: Any) -> Iterator[Event]:
             "number": cells.as_text(entry.get("number", "?"))
         }
         yield Event(at, "attempt-failed", label, cells.short_kind(kind))
+
+
+def _start(entry: Any) -> Iterator[Event]:
+    """Yield the start of an attempt that has failed, if it is known how long it ran."""
+    at, seconds = error_moment(entry), entry.get("seconds") if isinstance(entry, dict) else None
+    if at is not None and isinstance(seconds, int | float) and 0 <= seconds < LONGEST:
+        label = _("Attempt %(number)s started") % {
+            "number": cells.as_text(entry.get("number", "?"))
+        }
+        yield Event(at - timedelta(seconds=seconds), "started", label)
+
+
+def _has_begun_anew(job: JobFacts) -> bool:
+    """Say whether the last attempt that has started is not the last that has failed."""
+    return isinstance(job, SucceededJob) or (
+        isinstance(job, JobRecord) and job.state == JobState.IN_PROGRESS
+    )
 
 
 def error_moment(entry: Any) -> datetime | None:

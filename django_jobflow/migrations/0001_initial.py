@@ -306,6 +306,8 @@ class Migration(migrations.Migration):
                     ("retry_jobrecord", "Can retry jobs"),
                     ("cancel_jobrecord", "Can cancel jobs"),
                     ("run_now_jobrecord", "Can run scheduled jobs now"),
+                    ("reschedule_jobrecord", "Can reschedule jobs"),
+                    ("edit_jobrecord", "Can retry jobs with other arguments"),
                 ],
                 "default_permissions": ("view", "delete"),
                 "indexes": [

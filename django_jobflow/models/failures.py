@@ -126,13 +126,13 @@ class FailureGroup(FailureKind):
     def by_hour(self, hours: int, now: datetime) -> list[int]:
         """Return the failures of each of the last *hours*, that of *now* last."""
         last = int(now.timestamp()) // HOUR
-        known = _counts(self.history)
+        known = read_counts(self.history)
         return [known.get(str((last - back) * HOUR), 0) for back in reversed(range(hours))]
 
     @property
     def most_frequent(self) -> Sequence[str]:
         """The names of its jobs, that with most failures first."""
-        counts = _counts(self.names)
+        counts = read_counts(self.names)
         return sorted(counts, key=lambda name: (-counts[name], name))
 
 
@@ -159,7 +159,7 @@ def forgotten_since(retain: timedelta, now: datetime) -> Q:
 
 def _added(counts: Any, key: str, count: int, most: int | None = MOST_NAMES) -> dict[str, int]:
     """Return *counts* with some more of *key*, which is left out where there are too many."""
-    known = _counts(counts)
+    known = read_counts(counts)
     if most is None or key in known or len(known) < most:
         known[key] = known.get(key, 0) + count
     return known
@@ -171,7 +171,7 @@ def _recent(history: Mapping[str, int]) -> dict[str, int]:
     return {hour: count for hour, count in history.items() if int(hour) > since}
 
 
-def _counts(stored: Any) -> dict[str, int]:
+def read_counts(stored: Any) -> dict[str, int]:
     """Return counts that a row holds, but for what somebody has put among them by hand."""
     if not isinstance(stored, dict):
         return {}

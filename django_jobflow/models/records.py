@@ -135,6 +135,8 @@ class JobRecord(JobFacts):
             ("retry_jobrecord", _("Can retry jobs")),
             ("cancel_jobrecord", _("Can cancel jobs")),
             ("run_now_jobrecord", _("Can run scheduled jobs now")),
+            ("reschedule_jobrecord", _("Can reschedule jobs")),
+            ("edit_jobrecord", _("Can retry jobs with other arguments")),
         ]
         indexes = [
             PartialIndex(

@@ -10,6 +10,7 @@ from django_jobflow.attempts import Ending, Exchange, Reservation
 from django_jobflow.endings import decide, refusal
 from django_jobflow.engines import Engine
 from django_jobflow.failures import FailureTally
+from django_jobflow.outcomes import Outcome
 from django_jobflow.worker.attention import Attention
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.scribe import write_down
@@ -101,7 +102,7 @@ class Ledger:
             self._executions.remove(execution)
             if execution.settled or execution.lost or execution.outcome is None:
                 continue
-            ending = decide(execution.reservation, execution.outcome)
+            ending = _ending(execution, execution.outcome)
             self._settle_alone(ending, execution.seconds)
 
     def _settle_alone(self, ending: Ending, seconds: float) -> None:
@@ -130,4 +131,12 @@ class Ledger:
 
 def _decided(ended: Iterable[Execution]) -> list[Ending]:
     """Return what settling those that have *ended* is to write."""
-    return [decide(each.reservation, each.outcome) for each in ended if each.outcome is not None]
+    return [_ending(each, each.outcome) for each in ended if each.outcome is not None]
+
+
+def _ending(execution: Execution, outcome: Outcome) -> Ending:
+    """Return what settling *execution* is to write; an error tells how long the attempt ran."""
+    ending = decide(execution.reservation, outcome)
+    if ending.error is not None:
+        ending.error["seconds"] = round(execution.seconds, 3)
+    return ending

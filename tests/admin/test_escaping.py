@@ -12,6 +12,7 @@ from django_jobflow.models import (
     AuditEntry,
     Batch,
     FailedJob,
+    FailureGroup,
     JobRecord,
     Limit,
     Pause,
@@ -21,6 +22,7 @@ from django_jobflow.models import (
 from tests.admin.site import act, list_url, page_url, said, superuser
 from tests.factories import (
     FailedJobFactory,
+    FailureGroupFactory,
     JobLogFactory,
     JobRecordFactory,
     LimitFactory,
@@ -46,7 +48,7 @@ JSON = {
     "on_success": {"name": EVIL, EVIL: EVIL},
     "on_finish": {"name": EVIL, "kwargs": {EVIL: EVIL}},
 }
-MODELS = (JobRecord, SucceededJob, Worker, Batch, Pause, Limit, AuditEntry)
+MODELS = (JobRecord, SucceededJob, Worker, Batch, Pause, Limit, AuditEntry, FailureGroup)
 LISTS = (
     "jobrecord",
     "failedjob",
@@ -56,6 +58,7 @@ LISTS = (
     "pause",
     "limit",
     "auditentry",
+    "failuregroup",
 )
 NUMBERS = count()  # for keys, which only one record holds
 KEPT = {"state", "kind"}  # which the database itself holds to its few words
@@ -118,6 +121,7 @@ def rows(client):
         WorkerFactory(**evil(Worker)),
         PauseFactory(**evil(Pause)),
         LimitFactory(**evil(Limit)),
+        FailureGroupFactory(**evil(FailureGroup, fingerprint="0" * 32)),
         AuditEntry.objects.create(**evil(AuditEntry, action=EVIL[:30], via="code")),
     ]
 

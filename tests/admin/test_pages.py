@@ -1,6 +1,8 @@
 from datetime import timedelta
 
+from django.db import connection
 from django.test import TestCase, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobflow.declare import registry
@@ -40,10 +42,42 @@ class PageTestCase(TestCase):
 
 class JobPageTests(PageTestCase):
     def test_page_takes_four_statements(self):
-        rows = [JobRecordFactory(), FailedJobFactory(), SucceededJobFactory()]
-        for row in rows:
+        for row in (FailedJobFactory(), SucceededJobFactory()):
             with self.subTest(model=type(row)), self.assertNumQueries(4):
                 self.client.get(page_url(row))
+
+    def test_page_of_what_waits_asks_why(self):
+        record = JobRecordFactory()
+        with CaptureQueriesContext(connection) as captured:
+            response = self.client.get(page_url(record))
+
+        assert "No living worker serves queue" in response.context["why"]
+        self.assertContains(response, "Why is it not running?")
+        assert len(captured) <= 4 + 8
+
+    def test_page_of_what_has_ended_asks_nothing(self):
+        for row in (FailedJobFactory(), SucceededJobFactory()):
+            self.assertNotContains(self.page(row), "Why is it not running?")
+
+    def test_keys_lead_to_who_holds_them(self):
+        record = JobRecordFactory(queue_key="receipt:7", partition="eu")
+
+        self.assertContains(self.page(record), "/jobflow/key/?q=receipt%3A7&amp;partition=eu")
+
+    def test_frames_of_libraries_are_folded(self):
+        trace = "".join(
+            [
+                "Traceback (most recent call last):\n",
+                '  File "/srv/shop/jobs.py", line 7, in perform\n    send()\n',
+                '  File "/srv/lib/python3.12/site-packages/mail.py", line 1, in send\n    x\n',
+                "OSError: no\n",
+            ]
+        )
+        entry = error_entry(1, timezone.now()) | {"traceback": trace}
+
+        response = self.page(FailedJobFactory(errors=[entry]))
+
+        self.assertContains(response, "<summary>1 frame of a library</summary>", count=1)
 
     def test_every_state_has_a_page(self):
         for state in JobState:

@@ -189,11 +189,13 @@ SETTINGS_ADVICE = {
     "[options of a job](declaring.md#options) but for `name`, `aliases`, `step` and `abstract`.",
     "MIDDLEWARE": "[Hooks and middleware](../how-to/hooks-and-middleware.md#middleware) tells how "
     "to write one.",
+    "EXECUTOR": "[Run bodies on another executor](../how-to/run-on-an-executor.md) tells when and "
+    "which.",
     "LEASE": "Lengthen it if the log says `reservation_lost` or `lease_lost` of workers that are "
     "alive; shorten it to have the jobs of dead ones sooner. It has to hold two heartbeats.",
     "HEARTBEAT": "There is seldom a reason to set it.",
-    "RESERVATION_TIMEOUT": "It matters only where the verbs are used by hand: a worker starts at "
-    "once what it has reserved.",
+    "RESERVATION_TIMEOUT": "It matters where the verbs are used by hand, since a worker starts at "
+    "once what it has reserved; and with an `EXECUTOR`, which has to begin in that time.",
     "POLL_INTERVAL": "Shorten it if jobs have to begin sooner after a quiet time where workers "
     "only poll; each of them then asks more often. It is also how often a worker looks whether "
     "somebody cancelled what it runs.",

@@ -25,6 +25,12 @@ job_failed = Signal()
 job_cancelled = Signal()
 job_rescued = Signal()
 
+worker_started = Signal()
+"""Sent in each worker process as it begins, with ``worker``, its name."""
+
+process_ending = Signal()
+"""Sent in each process that has run jobs or rescued some, right before it ends."""
+
 BY_EVENT = {
     "job_succeeded": job_succeeded,
     "job_retried": job_retried,
@@ -38,8 +44,17 @@ def announce(signal: Signal, sender: Any, make_record: Callable[[], Any], **valu
     """Send *signal*; without receivers it costs a look and no record is made."""
     if not signal.has_listeners(sender):
         return
+    _send(signal, sender, lambda: {"record": make_record(), **values})
+
+
+def tell(signal: Signal, **values: Any) -> None:
+    """Send *signal* of a process."""
+    _send(signal, None, lambda: values)
+
+
+def _send(signal: Signal, sender: Any, make_values: Callable[[], dict[str, Any]]) -> None:
     try:
-        answers = signal.send_robust(sender, record=make_record(), **values)
+        answers = signal.send_robust(sender, **make_values())
     except Exception as error:
         # Django 5.2 to 6.1 cannot log the failure of a receiver that has no __qualname__.
         _log_failure("unnamed", error)

@@ -22,7 +22,14 @@ from tests import databases, emptying, servers
 UNAVAILABLE = "JOBFLOW_TEST_UNAVAILABLE"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Slow, and alike on every database, although they have one.
-DATABASE_MATTERS_NOT = {"docs", "example", "remote", "test_catalogues.py", "test_packaging.py"}
+DATABASE_MATTERS_NOT = {
+    "docs",
+    "example",
+    "integrations",
+    "remote",
+    "test_catalogues.py",
+    "test_packaging.py",
+}
 # Here only tests that ask for a database get one: pytest-django keeps all others from it.
 PURE = {
     "arguments",

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from django_jobflow import conf, events, settle
+from django_jobflow import conf, events, settle, signals
 from django_jobflow.attempts import Demand, Ending, Exchange, Reservation
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
@@ -106,6 +106,7 @@ class Coordinator:
         try:
             self._survive(self.duties.register)
             self._log(logging.INFO, "worker_started", threads=self.options.threads)
+            signals.tell(signals.worker_started, worker=self.options.name)
             while not self._has_left():
                 self._survive(self._round)
         finally:
@@ -387,6 +388,7 @@ class Coordinator:
                 break  # what is left in the table is for the others to give back
             self._pause(min(pause, HURRY))
         self.aftermath.stop()
+        signals.tell(signals.process_ending)
         self._log(logging.INFO, "worker_stopped", executed=self.executed)
         self.inbox.close()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from django_jobflow import events, maintain
+from django_jobflow import events, maintain, signals
 from django_jobflow.engines import engine_for
 from django_jobflow.maintain import Remains
 from django_jobflow.worker.forking import WELL, ended
@@ -119,3 +119,4 @@ def rescue(database: str, dead: Iterable[Remains]) -> None:
                 error=repr(error),
             )
             raise SystemExit from error
+    signals.tell(signals.process_ending)

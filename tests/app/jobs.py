@@ -291,3 +291,18 @@ def tell_and_wait(started, release):
     current_context().progress(40)
     while not Path(release).exists():
         time.sleep(0.01)
+
+
+@job
+def log_by_structlog():
+    import structlog
+
+    structlog.get_logger("shop").warning("packed", order=7)
+
+
+@job
+async def log_by_structlog_async():
+    import structlog
+
+    await asyncio.sleep(0)
+    structlog.get_logger("shop").warning("packed", order=7)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -97,6 +98,16 @@ def writable_file(text: str) -> Path:
     return path
 
 
+def address(text: str) -> tuple[str, int]:
+    """Read a port, after a host or alone: then this host's own address is meant."""
+    host, _, port = text.rpartition(":")
+    if port.isdecimal() and 0 < int(port) < 2**16:
+        return host.strip("[]") or "127.0.0.1", int(port)
+    raise argparse.ArgumentTypeError(
+        f"expected a port from 1 to 65535, or HOST:PORT, got {text!r}"
+    )
+
+
 class Command(BaseCommand):
     help = "Work off background jobs until SIGTERM or Ctrl-C."
     requires_system_checks: list[str] = []
@@ -170,6 +181,13 @@ class Command(BaseCommand):
             help="Touch FILE about each second while the database answers; for probes.",
         )
         parser.add_argument(
+            "--metrics-port",
+            type=address,
+            metavar="[HOST:]PORT",
+            help="Answer Prometheus there, for all processes of this worker together. Without "
+            "a host, only from this host. Needs the extra prometheus.",
+        )
+        parser.add_argument(
             "--database",
             metavar="ALIAS",
             help="The database that holds the jobs. Default: JOBFLOW['DATABASE'].",
@@ -184,14 +202,15 @@ class Command(BaseCommand):
         worker_options = self._options(options)
         count = self._processes(options, worker_options.database)
         self._set_up_logging(options["verbosity"])
-        if options["reload"]:
-            run_reloading(lambda: self._prepare(worker_options), worker_options)
-            return
-        self._prepare(worker_options)
-        if count == 0:
-            work(worker_options)
-        elif not supervise(worker_options, count):
-            raise CommandError("A worker did not end well; the log says which.")
+        with measured(options["metrics_port"], worker_options.database):
+            if options["reload"]:
+                run_reloading(lambda: self._prepare(worker_options), worker_options)
+                return
+            self._prepare(worker_options)
+            if count == 0:
+                work(worker_options)
+            elif not supervise(worker_options, count):
+                raise CommandError("A worker did not end well; the log says which.")
 
     def _processes(self, options: dict[str, Any], alias: str) -> int:
         asked: int | None = options["processes"]
@@ -251,6 +270,20 @@ class Command(BaseCommand):
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         package_logger.addHandler(handler)
         package_logger.setLevel(LEVELS[verbosity])
+
+
+@contextmanager
+def measured(address: tuple[str, int] | None, alias: str) -> Iterator[None]:
+    """Let the workers that are started meanwhile answer Prometheus, if that is asked for."""
+    if address is None:
+        yield
+        return
+    try:
+        from django_jobflow.integrations.prometheus import exposed
+    except ImproperlyConfigured as error:
+        raise CommandError(f"--metrics-port: {error}") from error
+    with exposed(address, alias):
+        yield
 
 
 @contextmanager

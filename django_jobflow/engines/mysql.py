@@ -16,6 +16,7 @@ from django_jobflow.engines.base import Engine
 from django_jobflow.engines.exchanging import is_for
 from django_jobflow.engines.mysql_cycle import (
     END,
+    FIRST_IN_LINE,
     HAND,
     HOLD,
     IN_LINE,
@@ -31,7 +32,7 @@ from django_jobflow.engines.mysql_cycle import (
     numbers,
     pieces,
 )
-from django_jobflow.engines.promoting import Grant
+from django_jobflow.engines.promoting import Grant, Key
 from django_jobflow.engines.repeating import repeating
 from django_jobflow.engines.settling import Holds
 from django_jobflow.engines.statements import (
@@ -42,6 +43,7 @@ from django_jobflow.engines.statements import (
     read_reservation,
 )
 from django_jobflow.engines.storing_mysql import MySQLStoring
+from django_jobflow.models.fields import exact_collation
 from django_jobflow.states import JobState
 
 DEADLOCK, LOCK_WAIT_TIMEOUT = 1213, 1205
@@ -178,6 +180,12 @@ class MySQLEngine(MySQLStoring, Engine):
         at = self.now(now).isoformat() if any(ending.error for ending in endings) else ""
         for ended in pieces(end_rows(endings, at, lambda delay: delay // MICROSECOND)):
             self._write(END, {"ended": ended}, now)
+
+    def _first_in_line(self, wanted: Sequence[tuple[Key, int]]) -> list[tuple[Any, ...]]:
+        if not self._skip or any(count > 1 for _, count in wanted):
+            return super()._first_in_line(wanted)
+        statement = FIRST_IN_LINE.format(collation=exact_collation(self.connection))
+        return self._returned(statement, {"keys": json.dumps([key for key, _ in wanted])})
 
     def _hand(self, grants: Sequence[Grant]) -> set[int]:
         if not self._skip:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django_jobflow.attempts import FENCE, RESERVATION_FIELDS, Range, Turn
 from django_jobflow.engines.settling import KEPT
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import JobRecord, Limit, SucceededJob
 from django_jobflow.states import ENDED, KEYED
 
 # Column names are those of the model's fields, and `partition` is a word of the language.
@@ -100,6 +100,22 @@ END = f"""
         job.held_execution_key = IF({_is_one_of(KEYED)}, job.held_execution_key, NULL),
         job.errors = COALESCE(ended.errors, job.errors),
         job.meta = COALESCE(ended.meta, job.meta), job.fingerprint = ended.fingerprint"""
+
+# The first in the line of each of many keys: one index range for each, in one text for any
+# number. What comes out of JSON has another collation than the columns, and would use no index.
+FIRST_IN_LINE = f"""
+    SELECT first.number, -job.priority, job.available_at, job.id, job.name, first.limited
+    FROM (SELECT wanted.number - 1 AS number, (SELECT id FROM {JOB} {IN_LINE}
+            WHERE state = 'WAITING' AND parked_for IS NULL
+                AND `partition` = wanted.part COLLATE {{collation}}
+                AND execution_key = wanted.name COLLATE {{collation}}
+            ORDER BY {ORDER} LIMIT 1) AS id,
+        (SELECT id FROM `{Limit._meta.db_table}` WHERE kind = 'key'
+            AND value = wanted.name COLLATE {{collation}} AND is_override) AS limited
+        FROM JSON_TABLE(%(keys)s, '$[*]' COLUMNS (number FOR ORDINALITY,
+            part VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]',
+            name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[1]')) AS wanted) AS first
+    STRAIGHT_JOIN {JOB} AS job {BY_KEY} ON job.id = first.id"""
 
 HAND = f"""
     UPDATE JSON_TABLE(%(grants)s, '$[*]' COLUMNS (

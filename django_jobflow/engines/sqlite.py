@@ -19,6 +19,7 @@ from django_jobflow.engines.promoting import Grant, Key
 from django_jobflow.engines.settling import Holds
 from django_jobflow.engines.sqlite_cycle import (
     END,
+    FIRST_IN_LINE,
     HAND,
     HOLDS,
     KEEP,
@@ -174,6 +175,11 @@ class SQLiteEngine(SQLiteStoring, SurveyingAtOnce, Engine):
         moment = self.now(now)
         rows = end_rows(endings, moment.isoformat(), lambda delay: self._text(moment + delay))
         self._returned(END, {"ended": json.dumps(list(rows)), "now": self._text(moment)})
+
+    def _first_in_line(self, wanted: Sequence[tuple[Key, int]]) -> list[tuple[Any, ...]]:
+        if any(count > 1 for _, count in wanted):
+            return super()._first_in_line(wanted)
+        return self._returned(FIRST_IN_LINE, {"keys": json.dumps([key for key, _ in wanted])})
 
     def _hand(self, grants: Sequence[Grant]) -> set[int]:
         rows = json.dumps([[grant.id, grant.digest] for grant in grants])

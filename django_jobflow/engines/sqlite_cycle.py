@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from django_jobflow.attempts import FENCE
 from django_jobflow.engines.settling import KEPT
-from django_jobflow.engines.statements import JOB, RESERVED_COLUMNS, SUCCEEDED
+from django_jobflow.engines.statements import JOB, ORDER, RESERVED_COLUMNS, SUCCEEDED
+from django_jobflow.models import Limit
 from django_jobflow.states import ENDED, KEYED
 
 RESERVE = f"""
@@ -55,6 +56,20 @@ KEEP = f"""
     CROSS JOIN {JOB} AS job ON job.id = ended.id"""
 
 REMOVE = f"DELETE FROM {JOB} WHERE id IN (SELECT value FROM json_each(%(ids)s))"
+
+# The first in the line of each of many keys: one index range for each, in one text for any
+# number.
+FIRST_IN_LINE = f"""
+    SELECT first.number, -job.priority, job.available_at, job.id, job.name,
+        (SELECT id FROM {Limit._meta.db_table} WHERE kind = 'key' AND value = first.key
+            AND is_override)
+    FROM (SELECT wanted.key AS number, json_extract(wanted.value, '$[1]') AS key,
+            (SELECT id FROM {JOB} WHERE state = 'WAITING' AND parked_for IS NULL
+                AND "partition" = json_extract(wanted.value, '$[0]')
+                AND execution_key = json_extract(wanted.value, '$[1]')
+                ORDER BY {ORDER} LIMIT 1) AS id
+        FROM json_each(%(keys)s) AS wanted) AS first
+    CROSS JOIN {JOB} AS job ON job.id = first.id"""
 
 HAND = f"""
     UPDATE {JOB} SET state = 'AVAILABLE', held_execution_key = turn.digest, updated_at = %(now)s

@@ -21,9 +21,13 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
         column = super().db_type(connection)
         if connection.vendor != "mysql":
             return column
-        is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
-        collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
-        return f"{column} CHARACTER SET utf8mb4 COLLATE {collation}"
+        return f"{column} CHARACTER SET utf8mb4 COLLATE {exact_collation(connection)}"
+
+
+def exact_collation(connection: BaseDatabaseWrapper) -> str:
+    """Return the collation of ``ExactCharField`` on MariaDB or MySQL."""
+    is_mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]
+    return "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
 
 
 class PartialIndex(models.Index):

@@ -176,6 +176,17 @@ class PlanTests:
         assert not any("jobflow_job_lease" in plan for plan in plans), plans
         assert not any(map(reads_all_keys, plans)), plans
 
+    def test_first_in_each_line_is_looked_up(self):
+        keys = [("", f"k{number}") for number in range(30)]
+        for _, key in keys:
+            make(JobState.WAITING, execution_key=key)
+
+        self.assert_uses(
+            "jobflow_job_waiting",
+            lambda: self.engine._first_in_line([(key, 1) for key in keys]),
+            sorts=connection.vendor == "mysql",  # those of one key
+        )
+
     @pytest.mark.parametrize("queues", [None, ("email",)])
     def test_exchange_finds_what_waits_for_the_keys_that_become_free(self, queues):
         running = [make(JobState.IN_PROGRESS, execution_key=f"k{each}") for each in range(30)]

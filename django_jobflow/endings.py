@@ -46,8 +46,21 @@ def decide(reservation: Reservation, outcome: Outcome) -> Ending:
 def refusal(reservation: Reservation, now: datetime) -> Ending:
     """Return what becomes of a RESERVED record that was not to be started."""
     if registry.find(reservation.name) is None:
-        return unknown_job(reservation, now)
+        known = registry.seek(reservation.name) is not None
+        return _found(reservation) if known else unknown_job(reservation, now)
     return expired(reservation)
+
+
+def _found(reservation: Reservation) -> Ending:
+    """Return what becomes of a RESERVED record whose job has just been found: it is due."""
+    return Ending(
+        reservation=reservation,
+        origin=JobState.RESERVED,
+        state=JobState.AVAILABLE,
+        attempt=reservation.attempt,
+        delay=timedelta(0),
+        event="job_released",
+    )
 
 
 def unknown_job(reservation: Reservation, now: datetime) -> Ending:
@@ -130,13 +143,14 @@ def _(outcome: Succeeded, reservation: Reservation) -> Ending:
 def _(outcome: Failed, reservation: Reservation) -> Ending:
     error = entry(outcome.error, reservation)
     if reservation.attempt >= reservation.max_attempts:
-        return _failed(reservation, error, outcome.error)
+        return _failed(reservation, error, outcome.error, outcome.meta)
     return Ending(
         reservation=reservation,
         state=JobState.RETRY,
         attempt=reservation.attempt,
         delay=outcome.delay if outcome.delay is not None else _delay(reservation),
         error=error,
+        meta=outcome.meta,
         event="job_retried",
         fingerprint=_kind(error, outcome.error),
     )
@@ -145,7 +159,7 @@ def _(outcome: Failed, reservation: Reservation) -> Ending:
 @_decide.register
 def _(outcome: Discarded, reservation: Reservation) -> Ending:
     error = entry(outcome.error, reservation)
-    ending = _failed(reservation, error, outcome.error)
+    ending = _failed(reservation, error, outcome.error, outcome.meta)
     ending.discarded = True
     return ending
 
@@ -153,7 +167,7 @@ def _(outcome: Discarded, reservation: Reservation) -> Ending:
 @_decide.register
 def _(outcome: Cancelled, reservation: Reservation) -> Ending:
     error = entry(outcome.error, reservation)
-    return _ended(reservation, JobState.CANCELLED, error, "job_cancelled")
+    return _ended(reservation, JobState.CANCELLED, error, "job_cancelled", outcome.meta)
 
 
 @_decide.register
@@ -178,18 +192,30 @@ def _(outcome: Released, reservation: Reservation) -> Ending:
     )
 
 
-def _ended(reservation: Reservation, state: JobState, error: dict[str, Any], event: str) -> Ending:
+def _ended(
+    reservation: Reservation,
+    state: JobState,
+    error: dict[str, Any],
+    event: str,
+    meta: dict[str, Any] | None = None,
+) -> Ending:
     return Ending(
         reservation=reservation,
         state=state,
         attempt=reservation.attempt,
         error=error,
         event=event,
+        meta=meta,
     )
 
 
-def _failed(reservation: Reservation, error: dict[str, Any], info: ErrorInfo) -> Ending:
-    ending = _ended(reservation, JobState.FAILED, error, "job_failed")
+def _failed(
+    reservation: Reservation,
+    error: dict[str, Any],
+    info: ErrorInfo,
+    meta: dict[str, Any] | None = None,
+) -> Ending:
+    ending = _ended(reservation, JobState.FAILED, error, "job_failed", meta)
     ending.fingerprint = _kind(error, info)
     return ending
 

@@ -77,6 +77,7 @@ def execute(
 
     A ``JobInterrupt`` and ``KeyboardInterrupt`` are let through: they belong to the worker.
     """
+    instance: Job | None = None
     try:
         set_current(context)
         args, kwargs = decoding(
@@ -91,7 +92,7 @@ def execute(
         run = middleware.current().around(_perform)
         return _succeeded_in_time(job, reservation, run(instance))
     except (Exception, SystemExit) as error:
-        return outcome_of(error)
+        return outcome_of(error, instance)
 
 
 async def aexecute(
@@ -108,6 +109,7 @@ async def aexecute(
             database.
         attend: As for ``execute``.
     """
+    instance: Job | None = None
     try:
         set_current(context)
         args, kwargs = await decoding(
@@ -121,7 +123,7 @@ async def aexecute(
         run = middleware.current().around(_aperform)
         return succeeded(job, reservation, await run(instance))
     except (Exception, SystemExit) as error:
-        return outcome_of(error)
+        return outcome_of(error, instance)
 
 
 def _perform(instance: Job) -> Any:
@@ -159,22 +161,26 @@ def succeeded(job: type[Job], reservation: Reservation, result: Any) -> Succeede
     return Succeeded(encode_result(reservation.name, result, max_size=size, hidden=hidden))
 
 
-def outcome_of(error: BaseException) -> Outcome:
-    """Return the outcome of a body that raised *error*."""
-    info = ErrorInfo.of(error)
+def outcome_of(error: BaseException, instance: Job | None = None) -> Outcome:
+    """Return the outcome of a body that raised *error*.
+
+    Args:
+        instance: What performed, as far as it came to that.
+    """
+    info, meta = ErrorInfo.of(error), None if instance is None else instance._meta_after
     match error:
         case Unready():
             return error.outcome
         case Retry():
-            return Failed(info, error.delay)
+            return Failed(info, error.delay, meta)
         case Snooze():
             return Snoozed(error.delay, info.message)
         case Discard():
-            return Discarded(info)
+            return Discarded(info, meta)
         case Cancel() | CancelInterrupt():
-            return Cancelled(info)
+            return Cancelled(info, meta)
         case _:
-            return Failed(info)
+            return Failed(info, meta=meta)
 
 
 def timed_out(reservation: Reservation, error: BaseException | None = None) -> Failed:

@@ -54,17 +54,24 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The body raised: RETRY while attempts remain, else FAILED."""
+    """The body raised: RETRY while attempts remain, else FAILED.
+
+    Attributes:
+        delay: Until the next attempt. None asks the job's back-off.
+        meta: Replaces the record's ``meta`` unless None.
+    """
 
     error: ErrorInfo
-    delay: timedelta | None = None  # None asks the job's back-off
+    delay: timedelta | None = None
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """FAILED at once."""
+    """FAILED at once; ``meta`` is as for ``Failed``."""
 
     error: ErrorInfo
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +84,10 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """CANCELLED, by the job itself or by somebody's request."""
+    """CANCELLED, by the job itself or by somebody's request; ``meta`` is as for ``Failed``."""
 
     error: ErrorInfo
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from django_jobflow.endings import (
     expired,
     lost_error,
     lost_fingerprint,
+    refusal,
     unknown_job,
 )
 from django_jobflow.fingerprints import fingerprint
@@ -224,6 +225,56 @@ class DelayTests:
 
         assert (JobState.RETRY, 9 * SECOND) == (ending.state, ending.delay)
         assert ["backoff_failed job_name=shop.jobs.Charge"] == caplog.messages
+
+
+class MetaTests:
+    @pytest.mark.parametrize("outcome", [Failed, Discarded, Cancelled])
+    @pytest.mark.parametrize("attempt", [2, 3])
+    def test_outcome_may_replace_the_meta(self, outcome, attempt):
+        ending = decide(reserved(attempt=attempt, meta={"a": 1}), outcome(REFUSED, meta={"b": 2}))
+
+        assert {"b": 2} == ending.meta
+        assert decide(reserved(attempt=attempt), outcome(REFUSED)).meta is None
+
+
+class SoughtJobTests:
+    """A record whose job is declared only when it is looked for."""
+
+    @pytest.fixture
+    def sought(self, monkeypatch):
+        names = []
+        monkeypatch.setattr(registry, "_seekers", [])
+        registry.add_seeker(names.append)
+        with registry.isolated():
+            yield names
+
+    def test_job_that_is_found_lets_its_record_start_anew(self, sought):
+        def declare(name):
+            type("Found", (Job,), {"name": name, "perform": lambda self: None})
+
+        registry.add_seeker(declare)
+
+        ending = refusal(reserved(name="shop.tasks.late"), NOON)
+
+        assert (JobState.RESERVED, JobState.AVAILABLE, 2, timedelta(0)) == (
+            ending.origin,
+            ending.state,
+            ending.attempt,
+            ending.delay,
+        )
+        assert "Found" == registry.find("shop.tasks.late").__name__
+
+    def test_job_that_is_not_found_is_waited_for(self, sought):
+        ending = refusal(reserved(name="shop.tasks.none"), NOON)
+
+        assert (JobState.SCHEDULED, MINUTE) == (ending.state, ending.delay)
+        assert ["shop.tasks.none"] == sought
+
+    def test_job_that_is_declared_is_not_looked_for(self, sought):
+        type("Known", (Job,), {"name": "known", "perform": lambda self: None})
+
+        assert "Known" == registry.seek("known").__name__
+        assert [] == sought
 
 
 class UnknownJobTests:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from django_jobflow.attempts import Reservation
 from django_jobflow.exceptions import Cancel, JobflowError
 from django_jobflow.outcomes import storable
 
@@ -38,6 +39,7 @@ class JobContext:
         max_attempts: Executions in all.
         deadline: Aware moment at which the time limit strikes. None means no limit.
         meta: What the caller enqueued as ``meta``.
+        worker: Name of the worker that executes it; empty in a direct call.
     """
 
     job_id: int = 0
@@ -47,7 +49,9 @@ class JobContext:
     max_attempts: int = 1
     deadline: datetime | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    worker: str = ""
     reporter: Reporter | None = field(default=None, repr=False, compare=False)
+    reservation: Reservation | None = field(default=None, repr=False, compare=False)
 
     def progress(self, percent: float, message: str = "") -> None:
         """Tell how far the job is, from 0 to 100; written at most a few times a second.

@@ -27,6 +27,7 @@ class Hooked:
     _signature: ClassVar[inspect.Signature]
     _savepoint: str | None = None
     _call: Call | Callable[[], Call] = ((), {})
+    _meta_after: dict[str, Any] | None = None  # replaces that of the record if the body raises
 
     @property
     def arguments(self) -> dict[str, Any]:

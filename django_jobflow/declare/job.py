@@ -49,6 +49,7 @@ class Job(Hooked):
 
     _name: ClassVar[str]
     _own: ClassVar[dict[str, Any]] = {}
+    _fallbacks: ClassVar[dict[str, Any]] = {}  # in place of the built-in values
     _is_async: ClassVar[bool] = False
     _defined: ClassVar[tuple[conf.Settings, Definition] | None] = None
     _plain: ClassVar[tuple[conf.Settings, Enqueuer] | None] = None
@@ -103,7 +104,7 @@ class Job(Hooked):
         if cls._defined is None or cls._defined[0] is not settings:
             if cls._own.get("abstract", cls is Job):
                 raise InvalidJob(f"{cls.__qualname__} is abstract, so it has no definition.")
-            defaults = read_defaults(settings.DEFAULTS)
+            defaults = cls._fallbacks | read_defaults(settings.DEFAULTS)
             definition = define(cls._name, cls._own, defaults, settings.RETAIN_SUCCEEDED)
             cls._defined = settings, definition
         return cls._defined[1]

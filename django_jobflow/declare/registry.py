@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,13 @@ from django_jobflow.exceptions import InvalidJob, UnknownJob
 if TYPE_CHECKING:
     from django_jobflow.declare.job import Job
 
+Seeker = Callable[[str], object]
+"""Declares the job of a name, if it can find it."""
+
 _jobs: dict[str, type[Job]] = {}
 _by_any_name: dict[str, type[Job]] = {}
 _names: frozenset[str] | None = None  # None: to be made anew
+_seekers: list[Seeker] = []
 
 
 def register(job: type[Job], name: str, aliases: tuple[str, ...]) -> None:
@@ -41,6 +45,21 @@ def register(job: type[Job], name: str, aliases: tuple[str, ...]) -> None:
 
 def find(name: str) -> type[Job] | None:
     """Return the job of this name or former name, or None."""
+    return _by_any_name.get(name)
+
+
+def add_seeker(seeker: Seeker) -> None:
+    """Have *seeker* asked for the jobs that nobody has declared yet."""
+    if seeker not in _seekers:
+        _seekers.append(seeker)
+
+
+def seek(name: str) -> type[Job] | None:
+    """Return the job of this name, and look for it if it is not declared; may import modules."""
+    for seeker in _seekers:
+        if name in _by_any_name:
+            break
+        seeker(name)
     return _by_any_name.get(name)
 
 

@@ -107,7 +107,9 @@ class Execution:
             max_attempts=reservation.max_attempts,
             deadline=None if timeout is None else timezone.now() + timeout,
             meta=reservation.meta,
+            worker=reservation.worker,
             reporter=reporter,
+            reservation=reservation,
         )
 
     def attend(self, instance: Job) -> None:

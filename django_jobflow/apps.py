@@ -12,7 +12,11 @@ class JobflowConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_jobflow import checks
+        from django_jobflow import checks, conf
 
         checks.register_all()
         autodiscover_modules("jobs")
+        if conf.foreign_task_backends():
+            from django_jobflow.tasks.discovery import discover
+
+            discover()

@@ -339,6 +339,24 @@ def database_aliases() -> list[str]:
     return sorted(django_settings.DATABASES)
 
 
+STOCK_TASKS = ("django.tasks.", "django_tasks.")
+
+
+def project_packages() -> list[str]:
+    """Return the packages of the modules that the project's settings are, and its URLs."""
+    named = [getattr(django_settings, name, None) for name in ("SETTINGS_MODULE", "ROOT_URLCONF")]
+    return sorted({name.partition(".")[0] for name in named if isinstance(name, str) and name})
+
+
+def foreign_task_backends() -> list[str]:
+    """Return the aliases in the project's ``TASKS`` whose backends are not Django's own."""
+    tasks = getattr(django_settings, "TASKS", None)
+    if not isinstance(tasks, Mapping):
+        return []
+    paths = {alias: params["BACKEND"] for alias, params in tasks.items() if "BACKEND" in params}
+    return [alias for alias, path in paths.items() if not str(path).startswith(STOCK_TASKS)]
+
+
 def has_time_zones() -> bool:
     """Say whether the project's moments are aware."""
     return bool(django_settings.USE_TZ)

@@ -22,6 +22,19 @@ PASSWORD_HASHERS = [
 # What a test wants of the workers that it starts, as JSON.
 JOBFLOW = env.json("JOBFLOW_TEST_SETTINGS", default={})
 
+TASKS = {
+    "default": {
+        "BACKEND": "django_jobflow.tasks.JobflowBackend",
+        "QUEUES": ["default", "email"],
+        "OPTIONS": {"modules": ["shop"]},  # of the pages of the documentation
+    },
+    "any": {"BACKEND": "django_jobflow.tasks.JobflowBackend", "QUEUES": []},
+    "elsewhere": {
+        "BACKEND": "django_jobflow.tasks.JobflowBackend",
+        "OPTIONS": {"database": "other", "modules": ["strange"]},
+    },
+}
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

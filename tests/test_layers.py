@@ -21,7 +21,8 @@ LAYERS = {
     2: "models engines audit",
     3: "enqueue execute settle operate control observe health",
     4: "worker maintain moving bulk",
-    5: "apps checks admin templatetags management views testing executors integrations __init__",
+    5: "apps checks admin templatetags management views testing executors integrations tasks "
+    "__init__",
 }
 LAYERS_OF_STRANGERS = {3}  # whose rooms do not import each other
 NOT_ROOMS = {"migrations"}

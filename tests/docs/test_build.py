@@ -19,6 +19,9 @@ from django_jobflow.declare import call_options, options
 from django_jobflow.health import Finding, Health, Limits, Seen
 from django_jobflow.management.subcommands import SUBCOMMANDS
 from django_jobflow.models import Batch, JobRecord, SucceededJob, Worker
+from django_jobflow.tasks import JobflowBackend
+from django_jobflow.tasks.checking import check_backend
+from django_jobflow.tasks.options import CALLED, DECLARED
 from django_jobflow.views import HealthView
 from tests.docs.pages import DOCS, REPOSITORY
 
@@ -266,12 +269,14 @@ class ChecksTests:
         return {row[0]: row[1:] for row in rows(page("reference/checks"), "checks")}
 
     def test_every_check_is_in_the_table(self, table):
-        ids = re.findall(r"\bjobflow\.[EW]\d{3}\b", Path(checks.__file__).read_text())
+        sources = [Path(checks.__file__), PACKAGE / "tasks" / "checking.py"]
+        found = [re.findall(r"\bjobflow\.[EW]\d{3}\b", each.read_text()) for each in sources]
+        ids = [each for some in found for each in some]
 
         assert sorted(set(ids)) == list(table)
 
     def test_every_check_has_its_number_in_a_docstring(self, table):
-        functions = [*checks.ALWAYS, checks.check_sqlite_journal]
+        functions = [*checks.ALWAYS, checks.check_sqlite_journal, check_backend]
 
         numbers = [
             number for each in functions for number in re.findall(r"[EW]\d{3}", each.__doc__)
@@ -280,6 +285,24 @@ class ChecksTests:
 
     def test_every_check_has_a_way_out(self, table):
         assert [] == [number for number, (wrong, todo) in table.items() if not wrong or not todo]
+
+
+class TasksTests:
+    @pytest.fixture
+    def reference(self, page):
+        return page("reference/django-tasks")
+
+    def test_flags(self, reference):
+        flags = [name for name in vars(JobflowBackend) if name.startswith("supports_")]
+
+        expected = [[name, str(getattr(JobflowBackend, name))] for name in flags]
+        assert expected == rows(reference, "supports")
+
+    def test_options(self, reference):
+        table = reference.find(id="declared-options")
+        found = [[each.get_text() for each in row("code")] for row in table.tbody("tr")]
+
+        assert [sorted(DECLARED), sorted(CALLED)] == [sorted(found[0]), sorted(found[1])]
 
 
 class LogEventTests:

@@ -1,0 +1,172 @@
+"""Declaring tasks with the options of a job: our class of tasks, and our decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field, fields, make_dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from django.utils import timezone
+
+from django_jobflow.declare.job import KEYS
+from django_jobflow.tasks.compat import (
+    DEFAULT_TASK_BACKEND_ALIAS,
+    DEFAULT_TASK_PRIORITY,
+    DEFAULT_TASK_QUEUE_NAME,
+    InvalidTask,
+    Task,
+    task_backends,
+)
+from django_jobflow.tasks.options import (
+    CALLED,
+    DECLARED,
+    OPTIONS,
+    UNSET,
+    check_options,
+    keep_beside,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def using(
+    self: Any,
+    *,
+    priority: int | None = None,
+    queue_name: str | None = None,
+    run_after: Any = None,
+    backend: str | None = None,
+    **options: Any,
+) -> Any:
+    """Return this task with other values.
+
+    Args:
+        run_after: An aware datetime, or a timedelta from the enqueue on, by the clock of the
+            database.
+        options: Those of ``Job.using``. A value of None is a value here.
+
+    Raises:
+        InvalidTask: An option is unknown, belongs to the declaration or has a wrong value.
+    """
+    check_options(self.module_path, options)
+    for name, value in options.items():
+        if name not in CALLED or (name in KEYS and callable(value)):
+            raise InvalidTask(
+                f"{self.module_path}: expected {name} to be said in the declaration, got it in "
+                f"using(). What using() takes is {', '.join(CALLED)}."
+            )
+    core = {
+        "priority": priority,
+        "queue_name": queue_name,
+        "run_after": run_after,
+        "backend": backend,
+    }
+    changes = {name: value for name, value in core.items() if value is not None} | options
+    after = changes.get("run_after", self.run_after)
+    if isinstance(after, timedelta) and not _takes_spans(changes.get("backend", self.backend)):
+        changes["run_after"] = timezone.now() + after
+    return replace(self, **changes)
+
+
+def _takes_spans(alias: str) -> bool:
+    return bool(getattr(task_backends[alias], "takes_spans", False))
+
+
+def _field(name: str) -> tuple[str, Any, Any]:
+    # Out of the hash, since some have values without one.
+    if name == "metadata":
+        return name, Any, field(default_factory=dict, hash=False, repr=False)
+    return name, Any, field(default=UNSET, hash=False, repr=False)
+
+
+if TYPE_CHECKING:
+
+    class JobflowTask(Task[P, R]):
+        """A task with the options of a job as fields."""
+
+        metadata: dict[str, Any]
+
+        def using(
+            self,
+            *,
+            priority: int | None = None,
+            queue_name: str | None = None,
+            run_after: Any = None,
+            backend: str | None = None,
+            **options: Any,
+        ) -> JobflowTask[P, R]: ...
+
+else:
+    JobflowTask = make_dataclass(
+        "JobflowTask",
+        [_field(name) for name in OPTIONS],
+        bases=(Task,),
+        namespace={
+            "__doc__": "A task with the options of a job; UNSET is what nobody has said.",
+            "__module__": __name__,
+            "using": using,
+        },
+        frozen=True,
+        kw_only=True,
+        slots=True,
+    )
+
+
+@overload
+def task(function: Callable[P, R], /) -> JobflowTask[P, R]: ...
+@overload
+def task(
+    *,
+    priority: int = ...,
+    queue_name: str = ...,
+    backend: str = ...,
+    takes_context: bool = ...,
+    **options: Any,
+) -> Callable[[Callable[..., R]], JobflowTask[..., R]]: ...
+def task(
+    function: Any = None,
+    /,
+    *,
+    priority: int = DEFAULT_TASK_PRIORITY,
+    queue_name: str = DEFAULT_TASK_QUEUE_NAME,
+    backend: str = DEFAULT_TASK_BACKEND_ALIAS,
+    takes_context: bool = False,
+    **options: Any,
+) -> Any:
+    """Declare a function as a task, with the options of a job beside those of Django.
+
+    Works with each backend: one whose tasks have no field for an option does without it.
+
+    Args:
+        options: Those of a ``Job`` class but ``queue``, ``priority`` and ``name``, and further
+            fields of the backend's own class of tasks.
+
+    Raises:
+        InvalidTask: An option has a wrong value, or the backend does not take the task.
+        TypeError: Neither a job nor the backend knows an option.
+    """
+    if "run_after" in options:
+        raise TypeError(
+            "run_after cannot be defined statically with the @task decorator. "
+            "Use .using(run_after=...) to set it dynamically."
+        )
+    core = {
+        "priority": priority,
+        "queue_name": queue_name,
+        "backend": backend,
+        "takes_context": takes_context,
+        "run_after": None,  # Django 6.0 has no default for it
+    }
+
+    def declare(decorated: Callable[..., Any]) -> Any:
+        kind: Any = task_backends[backend].task_class
+        known = {each.name for each in fields(kind)}
+        own = {name: value for name, value in options.items() if name in DECLARED}
+        check_options(f"{decorated.__module__}.{decorated.__qualname__}", own)
+        inside = {n: v for n, v in options.items() if n in known or n not in own}
+        keep_beside(decorated, {n: v for n, v in own.items() if n not in known})
+        return kind(func=decorated, **core, **inside)
+
+    return declare if function is None else declare(function)

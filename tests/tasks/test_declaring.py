@@ -1,0 +1,200 @@
+"""Tasks with options on every backend: our class, our decorator, and the backends for tests."""
+
+import pickle
+from datetime import timedelta
+
+import django
+import pytest
+from django.core.checks import Error
+from django.utils import timezone
+
+from django_jobflow.declare import registry
+from django_jobflow.declare.call_options import READERS
+from django_jobflow.declare.options import NAMES
+from django_jobflow.tasks import UNSET, JobflowTask, task
+from django_jobflow.tasks.compat import (
+    InvalidTask,
+    Task,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    task_backends,
+)
+from django_jobflow.tasks.options import FOREIGN, options_of
+from tests.app import tasks
+
+STOCK = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+EVERY_OPTION = {
+    "max_attempts": 3,
+    "timeout": 60,
+    "backoff": lambda attempt: 1,
+    "transactional": True,
+    "queue_key": lambda a, b: f"k:{a}",
+    "execution_key": lambda a, b: None,
+    "retain_succeeded": 0,
+    "keep_logs": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def backends(settings):
+    ours = ("DummyBackend", "ImmediateBackend", "InlineBackend", "JobflowBackend")
+    settings.TASKS = {name: {"BACKEND": f"django_jobflow.tasks.{name}"} for name in ours}
+    settings.TASKS |= {
+        "default": {"BACKEND": f"{STOCK}.backends.dummy.DummyBackend", "QUEUES": []},
+        "stock": {"BACKEND": f"{STOCK}.backends.immediate.ImmediateBackend", "QUEUES": []},
+    }
+    settings.TASKS["JobflowBackend"]["QUEUES"] = ["default", "email"]
+    with registry.isolated():
+        yield
+
+
+def add(a, b=1):
+    return a + b
+
+
+class ClassTests:
+    def test_has_every_option_of_a_job(self):
+        expected = ({*NAMES, *READERS, "queue_key", "execution_key"} - FOREIGN) | {"metadata"}
+
+        core = set(Task.__dataclass_fields__)
+        assert expected == set(JobflowTask.__dataclass_fields__) - core
+
+    def test_what_nobody_has_said_is_unset(self):
+        declared = task(backend="DummyBackend", timeout=None)(add)
+
+        assert (None, UNSET, {}) == (declared.timeout, declared.max_attempts, declared.metadata)
+
+    def test_is_hashable_whatever_its_options_are(self):
+        one, other = (task(backend="DummyBackend", rate=rate)(add) for rate in ("1/s", "2/s"))
+
+        assert hash(one) == hash(other)
+        assert one != other
+
+    @pytest.mark.skipif(django.VERSION < (6, 1), reason="Tasks are pickled since Django 6.1.")
+    def test_is_pickled_with_its_options(self):
+        declared = tasks.fail_until.using(backend="JobflowBackend", tags=["a"])
+
+        read = pickle.loads(pickle.dumps(declared))
+
+        assert (declared, UNSET) == (read, read.backoff)
+
+    def test_span_becomes_a_moment_where_the_backend_takes_none(self):
+        declared = task(backend="DummyBackend")(add).using(run_after=timedelta(minutes=5))
+
+        moved = declared.using(backend="default")
+
+        assert timedelta(minutes=5) == declared.run_after
+        assert timedelta(minutes=4) < moved.run_after - timezone.now() <= timedelta(minutes=5)
+
+
+class DecoratorTests:
+    @pytest.mark.parametrize("backend", ["default", "stock"])
+    def test_keeps_options_beside_the_tasks_of_others(self, backend):
+        declared = task(backend=backend, queue_name="email", **EVERY_OPTION)(add)
+
+        assert type(declared) is Task
+        assert EVERY_OPTION == options_of(declared)
+        assert EVERY_OPTION == options_of(declared.using(priority=1 if backend == "stock" else 2))
+
+    def test_options_beside_count_once_the_task_comes_to_us(self, settings):
+        declared = task(backend="default", max_attempts=7)(tasks.no_task)
+
+        moved = declared.using(backend="JobflowBackend")
+
+        assert type(moved) is Task
+        assert 7 == registry.get(moved.module_path).definition().max_attempts
+
+    def test_without_brackets_and_without_options(self):
+        declared = task(add)
+
+        assert isinstance(declared, Task)
+        assert {} == options_of(declared)
+
+    def test_run_after_is_refused_as_django_does(self):
+        with pytest.raises(TypeError, match="run_after cannot be defined statically"):
+            task(run_after=timezone.now())
+
+    def test_wrong_value_is_refused_on_every_backend(self):
+        with pytest.raises(InvalidTask, match="expected timeout to be seconds or a timedelta"):
+            task(backend="default", timeout="soon")(add)
+
+
+class TolerantTests:
+    @pytest.mark.parametrize("backend", ["DummyBackend", "ImmediateBackend", "InlineBackend"])
+    def test_takes_every_option_and_any_queue(self, backend):
+        declared = task(backend=backend, queue_name="any", **EVERY_OPTION)(add)
+
+        result = declared.using(metadata={"a": 1}, tags=["b"]).enqueue(1, b=2)
+
+        assert (declared, {"a": 1}) == (declared.using(), result.metadata)
+        assert [1] == result.args
+
+    @pytest.mark.parametrize("backend", ["ImmediateBackend", "InlineBackend"])
+    def test_context_is_the_same(self, backend):
+        result = tasks.count_up.using(backend=backend, metadata={"count": 4}).enqueue("save")
+
+        assert (5, {"count": 5}) == (result.return_value, result.metadata)
+
+    def test_immediate_keeps_what_a_failed_task_has_changed(self):
+        result = tasks.count_up.using(backend="ImmediateBackend").enqueue("fail")
+
+        assert (TaskResultStatus.FAILED, {"count": 1}) == (result.status, result.metadata)
+
+    def test_inline_raises_what_the_task_raises(self):
+        with pytest.raises(ValueError, match="no"):
+            tasks.fail_until.using(backend="InlineBackend").enqueue(9)
+
+        (result,) = task_backends["InlineBackend"].results
+        assert (TaskResultStatus.FAILED, 1) == (result.status, len(result.errors))
+
+    def test_inline_does_not_wait_and_gives_results(self):
+        later = tasks.add.using(backend="InlineBackend", run_after=timedelta(days=1))
+
+        result = later.enqueue(1)
+
+        assert 2 == later.get_result(result.id).return_value
+        with pytest.raises(TaskResultDoesNotExist):
+            later.get_result("7")
+        task_backends["InlineBackend"].clear()
+        assert [] == task_backends["InlineBackend"].results
+
+
+class CheckTests:
+    def check(self, settings, **options):
+        params = {"BACKEND": "django_jobflow.tasks.JobflowBackend", "OPTIONS": options}
+        settings.TASKS = {"default": params}
+        return task_backends["default"].check()
+
+    def test_right_options_are_taken(self, settings):
+        assert [] == self.check(settings, database="other", modules=["shop"])
+
+    def test_mistakes_are_named(self, settings):
+        unknown, database, modules = self.check(
+            settings, modules="shop", databse="other", database="nowhere"
+        )
+
+        assert [
+            Error(
+                "TASKS['default']['OPTIONS']: 'databse' is not an option. Did you mean "
+                "'database'?",
+                hint="The options are database, modules.",
+                id="jobflow.E020",
+            ),
+            Error(
+                "TASKS['default']['OPTIONS']['database']: expected one of the aliases in "
+                "DATABASES ['default', 'other'], got 'nowhere'.",
+                hint="Correct it, or remove 'database' to have the default.",
+                id="jobflow.E021",
+            ),
+            Error(
+                "TASKS['default']['OPTIONS']['modules']: expected a list of the names of "
+                "packages, got 'shop'.",
+                hint="Correct it, or remove 'modules' to have the default.",
+                id="jobflow.E021",
+            ),
+        ] == [unknown, database, modules]
+
+    def test_missing_app_is_named(self, settings):
+        settings.INSTALLED_APPS = ["tests.app"]
+
+        assert ["jobflow.E022"] == [each.id for each in self.check(settings)]

@@ -1,7 +1,8 @@
 """What every test may ask for, and the databases under all of them.
 
-``JOBFLOW_TEST_REQUIRE``, a list of ``postgresql``, ``mariadb`` and ``browser``, names what must be
-there: where it is not, the tests fail instead of being skipped.
+``JOBFLOW_TEST_REQUIRE``, a list of ``postgresql``, ``mariadb``, ``browser`` and ``django-tests``
+(Django's own tests, which are fetched), names what must be there: where it is not, the tests fail
+instead of being skipped.
 """
 
 import json
@@ -36,6 +37,7 @@ PURE = {
     "declare",
     "search",
     "moving/test_pickled.py",
+    "tasks/test_declaring.py",
     "test_audit.py",
     "test_backoff.py",
     "test_conf.py",

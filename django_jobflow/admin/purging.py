@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -31,7 +32,7 @@ class PurgeForm(forms.Form):
 
     states = forms.MultipleChoiceField(
         label=gettext_lazy("States"),
-        choices=[(state.value, state.label) for state in STATES],
+        choices=[(state.value, capfirst(state.label)) for state in STATES],
         initial=[state.value for state in STATES if state in control.WAIT],
         widget=forms.CheckboxSelectMultiple,
     )
@@ -114,7 +115,7 @@ class PurgeView:
             "counts": counts,
             "queue": name,
             "queue_url": self.admin.page_url(Queue, name),
-            "most": MOST_PURGED,
+            "most": cells.number(MOST_PURGED),
         }
         return self.admin.rendered(request, "purge", shown)
 

@@ -41,7 +41,7 @@ SHOWN = (
     JobState.FAILED,
     JobState.CANCELLED,
 )
-"""The states in the order of the columns."""
+"""The states in the order of a page."""
 
 SPANS = {
     "": gettext_lazy("until it is resumed"),
@@ -104,7 +104,6 @@ class QueueAdmin(PanelAdmin):
     def panel(self, request: HttpRequest) -> dict[str, Any]:
         found = observe.queues()
         return {
-            "states": [cells.badge(state) for state in SHOWN],
             "queues": [self._row(request, facts) for facts in found.all],
             "has_more": found.has_more,
         }
@@ -117,14 +116,15 @@ class QueueAdmin(PanelAdmin):
             "badge": _signs(facts),
             "oldest": _oldest(facts),
             "limit": _limit(facts.limit),
-            "counts": [
-                {
+            "counts": {
+                state.value: {
+                    "badge": cells.badge(state),
                     "number": cells.number(facts.count(state)),
                     "url": self.jobs_url(facts.name, state) if may_list else "",
                     "is_none": not facts.count(state).number and not facts.count(state).is_more,
                 }
                 for state in SHOWN
-            ],
+            },
         }
 
     def jobs_url(self, queue: str, state: JobState) -> str:
@@ -141,8 +141,6 @@ class QueueAdmin(PanelAdmin):
     def shown(self, request: HttpRequest, name: str, form: PauseForm) -> HttpResponse:
         """Return the page of a queue, with *form* for a pause."""
         [facts] = observe.queues(only=name).all
-        row = self._row(request, facts)
-        columns = zip(SHOWN, row["counts"], strict=True)
         return self.rendered(
             request,
             "change_form",
@@ -150,8 +148,7 @@ class QueueAdmin(PanelAdmin):
                 "title": name,
                 "subtitle": _("Queue"),
                 "original": facts,
-                **row,
-                "columns": [{"badge": cells.badge(state), **cell} for state, cell in columns],
+                **self._row(request, facts),
                 "pause_form": form if self._may(request, "add", Pause) else None,
                 "pause_url": self._address(Queue, "pause", quote(name)),
                 "may_resume": facts.pause is not None and self._may(request, "delete", Pause),

@@ -262,4 +262,5 @@ def _progress(record: JobRecord) -> str:
     """Return how far a job is, as its body has said."""
     if record.progress is None:
         return ""
-    return f"{record.progress} % {record.progress_message}".rstrip()
+    said = f" ({record.progress_message})" if record.progress_message else ""
+    return f"{record.progress} %{said}"

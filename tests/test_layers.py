@@ -19,7 +19,7 @@ LAYERS = {
     "version tracebacks fingerprints history",
     1: "declare arguments entries endings hooks middleware notices service logs failures search",
     2: "models engines audit",
-    3: "enqueue execute settle operate control observe health",
+    3: "enqueue execute settle operate control observe health doctor",
     4: "worker maintain moving bulk",
     5: "apps checks admin templatetags management views testing executors integrations tasks "
     "__init__",

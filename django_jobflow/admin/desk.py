@@ -71,6 +71,7 @@ PAGES = (
     Page(_("Queues"), _("Pauses"), "jobflow_pause_changelist", "view_pause"),
     Page(_("Queues"), _("Keys"), "jobflow_key_changelist", "view_key"),
     Page(_("System"), _("Workers"), "jobflow_worker_changelist", "view_worker"),
+    Page(_("System"), _("Database"), "jobflow_database", "examine_database"),
     Page(_("System"), _("Audit"), "jobflow_auditentry_changelist", "view_auditentry"),
     Page(
         _("System"),

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import conf, control, observe
 from django_jobflow.admin import cells
-from django_jobflow.admin.base import ReadOnlyAdmin
+from django_jobflow.admin.database import DatabasePage
 from django_jobflow.admin.facts import Fact
 from django_jobflow.admin.lists import BoundedChangeList
 from django_jobflow.admin.queues import by
@@ -54,7 +54,7 @@ class WorkerChangeList(BoundedChangeList):
         self.result_list = workers
 
 
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(DatabasePage):
     """Worker processes; a row is there while its process lives."""
 
     list_display = (
@@ -244,6 +244,7 @@ def _facts(worker: Worker) -> list[Fact]:
         Fact(_("Started"), cells.full(worker.started_at)),
         Fact(_("Last heartbeat"), cells.full(worker.heartbeat_at)),
         *_asked(worker),
+        Fact(_("Wake-ups"), worker.wake_up or "-"),
     ]
 
 

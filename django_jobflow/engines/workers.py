@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import DurationField, ExpressionWrapper, F
+from django.utils import timezone
 
 from django_jobflow.engines.ground import Ground
 from django_jobflow.models import StopKind, Worker
@@ -58,16 +59,22 @@ class Registering(Ground):
             names=None if names is None else sorted(names),
             started_at=moment,
             heartbeat_at=moment,
+            clock_at=timezone.now(),
             queues=list(service.queues),
             excluded=list(service.excluded),
             partitions=list(service.partitions),
             **more,
         )
 
-    def beat(self, name: str, memory: int | None = None) -> bool:
-        """Renew a worker's heartbeat; False when its row is gone."""
+    def beat(self, name: str, memory: int | None = None, wake_up: str = "") -> bool:
+        """Renew a worker's heartbeat; False when its row is gone.
+
+        Args:
+            wake_up: How it learns of new work; "" means that it is not chosen yet.
+        """
         rows = Worker._base_manager.using(self.alias).filter(name=name)
-        return rows.update(heartbeat_at=self.clock(None), memory=memory) == 1
+        said: Any = {"memory": memory, "wake_up": wake_up, "clock_at": timezone.now()}
+        return rows.update(heartbeat_at=self.clock(None), **said) == 1
 
     def request_stop(
         self, name: str, kind: StopKind, by: str, now: datetime | None = None

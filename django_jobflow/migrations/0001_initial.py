@@ -120,12 +120,29 @@ class Migration(migrations.Migration):
                         verbose_name="what stops",
                     ),
                 ),
+                (
+                    "clock_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="clock of the host"),
+                ),
+                (
+                    "wake_up",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Empty means not yet.",
+                        max_length=10,
+                        verbose_name="wake-ups",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "worker",
                 "verbose_name_plural": "workers",
                 "db_table": "jobflow_worker",
-                "permissions": [("stop_worker", "Can stop workers")],
+                "permissions": [
+                    ("stop_worker", "Can stop workers"),
+                    ("examine_database", "Can see the database's health"),
+                ],
                 "default_permissions": ("view", "delete"),
                 "indexes": [
                     models.Index(fields=["stop_requested_at"], name="jobflow_worker_stop")

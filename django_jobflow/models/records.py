@@ -502,13 +502,21 @@ class Worker(models.Model):
     stops = ExactCharField(
         _("what stops"), max_length=7, choices=StopKind.choices, blank=True, default=""
     )
+    # What its host took for the time of that heartbeat.
+    clock_at = models.DateTimeField(_("clock of the host"), null=True, blank=True)
+    wake_up = models.CharField(
+        _("wake-ups"), max_length=10, blank=True, default="", help_text=_("Empty means not yet.")
+    )
 
     class Meta:
         db_table = "jobflow_worker"
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
         default_permissions = ("view", "delete")
-        permissions = [("stop_worker", _("Can stop workers"))]
+        permissions = [
+            ("stop_worker", _("Can stop workers")),
+            ("examine_database", _("Can see the database's health")),
+        ]
         indexes = [models.Index(name="jobflow_worker_stop", fields=["stop_requested_at"])]
 
     def __str__(self) -> str:

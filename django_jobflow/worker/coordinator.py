@@ -119,6 +119,7 @@ class Coordinator:
             self._recycle()
         self._collect()
         self.wakeups.follow()
+        self.duties.wake_up = self.wakeups.mode or ""
         if (rest := self._rest()) > 0:
             self.inbox.rest(rest)
             return

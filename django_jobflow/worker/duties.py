@@ -46,6 +46,9 @@ class Duties:
         run_hook: Calls the hooks of rescued jobs.
         failures: What has failed in this process. None means nothing.
         tallies: What it has counted.
+
+    Attributes:
+        wake_up: How the process learns of new work; "" until that is chosen.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Duties:
         self.tallies = tallies or Tallies(engine)
         self.lease = settings.LEASE
         self.heartbeat_interval = settings.heartbeat
+        self.wake_up = ""
         # What kept this worker from renewing its leases for so long may have kept all of them.
         self.longest_silence = max(self.lease / 2, settings.heartbeat * 1.5).total_seconds()
         self.heartbeat = Timer(settings.heartbeat)
@@ -176,7 +180,7 @@ class Duties:
                     job_name=reservation.name,
                     worker=self.options.name,
                 )
-        if not self.engine.beat(self.options.name, memory()):
+        if not self.engine.beat(self.options.name, memory(), self.wake_up):
             self.register()
         self.vitals.contact()
 
@@ -214,6 +218,7 @@ class Duties:
             version=__version__,
             memory=memory(),
             release=release,
+            wake_up=self.wake_up,
         )
 
     def _sweep(self, glance: Glance | None) -> None:

@@ -349,6 +349,9 @@ WORKER_MEANINGS = {
     "stop_requested_at": "When it was asked to stop. None means that it was not.",
     "stop_requested_by": "Who asked.",
     "stops": "`process` for it alone, `command` for all of its `runjobs`.",
+    "clock_at": "What the worker's host took for the time of its last heartbeat.",
+    "wake_up": "How it learns of new work: `notify`, `changes` or `poll`. Empty until "
+    "its first heartbeat.",
 }
 
 

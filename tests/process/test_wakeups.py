@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from django_jobflow import JobState
 from django_jobflow.engines import engine_for
-from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.models import JobRecord, SucceededJob, Worker
 from tests import databases
 from tests.app import jobs
 from tests.process.test_trouble import cut_connections
@@ -54,6 +54,12 @@ class ModeTests:
             "mysql": "wake_ups mode=poll reason='this database does not wake its clients'",
         }
         assert expected[connection.vendor] in worker.output
+
+    def test_row_of_a_worker_says_it_from_its_next_heartbeat_on(self, start_worker, until):
+        start_worker(HEARTBEAT=0.1)
+
+        expected = {"postgresql": "notify", "sqlite": "changes", "mysql": "poll"}
+        until(Worker.objects.filter(wake_up=expected[connection.vendor]).exists)
 
     def test_setting_takes_polls(self, start_worker, until, succeeds):
         worker = start_worker(WAKE_UP="poll", POLL_INTERVAL=0.2)

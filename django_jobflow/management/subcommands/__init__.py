@@ -2,6 +2,7 @@
 
 from django_jobflow.management.subcommands.base import Subcommand
 from django_jobflow.management.subcommands.bulk import Bulk
+from django_jobflow.management.subcommands.doctor import Doctor
 from django_jobflow.management.subcommands.health import Health
 from django_jobflow.management.subcommands.importing import Importing
 from django_jobflow.management.subcommands.limiting import Limiting
@@ -35,6 +36,7 @@ SUBCOMMANDS: tuple[type[Subcommand], ...] = (
     Workers,
     Stop,
     Health,
+    Doctor,
 )
 
 __all__ = ["SUBCOMMANDS", "Subcommand"]

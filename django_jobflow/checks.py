@@ -26,6 +26,7 @@ def register_all() -> None:
     for check in ALWAYS:
         register(check, "jobflow")
     register(check_sqlite_journal, "jobflow", Tags.database)
+    register(check_inline, "jobflow", deploy=True)
 
 
 def check_settings(**_: Any) -> Messages:
@@ -223,6 +224,24 @@ def _check_sqlite_journal(databases: Sequence[str] | None) -> Messages:
             hint=f"Add to DATABASES[{alias!r}]['OPTIONS']: "
             '"init_command": "PRAGMA journal_mode=WAL;",',
             id="jobflow.W004",
+        )
+    ]
+
+
+def check_inline(**_: Any) -> Messages:
+    """W006: JOBFLOW["INLINE"] is on in a deployment."""
+    return _if_settings_are_right(_check_inline)
+
+
+def _check_inline() -> Messages:
+    if not conf.current().INLINE:
+        return []
+    return [
+        Warning(
+            "JOBFLOW['INLINE'] is on: who enqueues a job waits for its end, and it runs inside "
+            "of the transaction that is open there.",
+            hint="Remove it, and run a worker. It is for tests and development.",
+            id="jobflow.W006",
         )
     ]
 

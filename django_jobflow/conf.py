@@ -77,6 +77,9 @@ class Settings:
             minutes and hours for less. None keeps the days for ever, 0 counts nothing.
         MAX_ARGUMENTS_SIZE: Bytes of JSON that the arguments of one job may take.
         MAX_RESULT_SIZE: Bytes of JSON that one result may take.
+        INLINE: Whether ``enqueue`` executes what is due at once, in its own thread and
+            transaction, for tests and for development without a worker. "raise" raises what
+            a body has raised, too.
     """
 
     DATABASE: str = "default"
@@ -100,6 +103,7 @@ class Settings:
     RETAIN_HISTORY: timedelta | None = timedelta(days=730)
     MAX_ARGUMENTS_SIZE: int = 1024 * 1024
     MAX_RESULT_SIZE: int = 1024 * 1024
+    INLINE: bool | str = False
 
     @property
     def heartbeat(self) -> timedelta:
@@ -165,6 +169,12 @@ def _release(value: Any) -> str:
 def _way(value: Any) -> str:
     if value not in ("auto", "poll"):
         raise _Mistake("'auto' or 'poll'")
+    return value  # type: ignore[no-any-return]
+
+
+def _inline(value: Any) -> bool | str:
+    if value not in (False, True, "raise"):
+        raise _Mistake("False, True or 'raise'")
     return value  # type: ignore[no-any-return]
 
 
@@ -248,6 +258,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "RETAIN_HISTORY": _duration(zero=True, none=True),
     "MAX_ARGUMENTS_SIZE": _size,
     "MAX_RESULT_SIZE": _size,
+    "INLINE": _inline,
 }
 
 NAMES = tuple(each.name for each in fields(Settings))

@@ -284,6 +284,10 @@ class Enqueuer:
             for record in records or engine.read([pk for pk, _ in stored]):
                 self._announce(record)
         self._promote_after_commit(engine, self._waiting(call for _, call in stored))
+        if conf.current().INLINE:
+            from django_jobflow.testing.at_once import execute_at_once
+
+            execute_at_once(engine, [pk for pk, _ in stored])
 
     def _announce(self, record: JobRecord) -> None:
         signals.announce(signals.job_enqueued, self.job, lambda: record)

@@ -40,6 +40,9 @@ Decoding = Callable[..., Any]
 Attend = Callable[[Job], object]
 """Takes in the instance that is about to perform."""
 
+Note = Callable[[BaseException], object]
+"""Takes in what a body has raised."""
+
 
 def nothing(instance: Job) -> None:
     """Take in nothing."""
@@ -68,12 +71,14 @@ def execute(
     decoding: Decoding = decode,
     attend: Attend = nothing,
     savepoint: str | None = None,
+    note: Note | None = None,
 ) -> Outcome:
     """Run a plain body to its end.
 
     Args:
         attend: Told of the instance that performs, before it does.
         savepoint: Alias of the database whose transaction is open.
+        note: Told of what it has raised.
 
     A ``JobInterrupt`` and ``KeyboardInterrupt`` are let through: they belong to the worker.
     """
@@ -92,6 +97,8 @@ def execute(
         run = middleware.current().around(_perform)
         return _succeeded_in_time(job, reservation, run(instance))
     except (Exception, SystemExit) as error:
+        if note is not None:
+            note(error)
         return outcome_of(error, instance)
 
 
@@ -101,13 +108,14 @@ async def aexecute(
     context: JobContext,
     decoding: Decoding,
     attend: Attend = nothing,
+    note: Note | None = None,
 ) -> Outcome:
     """Run an async body to its end.
 
     Args:
         decoding: Awaitable form of ``decode``, since a model instance is read from the
             database.
-        attend: As for ``execute``.
+        attend: As for ``execute``, and *note* too.
     """
     instance: Job | None = None
     try:
@@ -123,6 +131,8 @@ async def aexecute(
         run = middleware.current().around(_aperform)
         return succeeded(job, reservation, await run(instance))
     except (Exception, SystemExit) as error:
+        if note is not None:
+            note(error)
         return outcome_of(error, instance)
 
 

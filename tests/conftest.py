@@ -19,6 +19,8 @@ from django.test import SimpleTestCase
 from catalogues.building import compile_catalogues
 from tests import databases, emptying, servers
 
+pytest_plugins = ["pytest_django_jobflow"]  # also where the package is not installed
+
 # Tells the processes of pytest-xdist why there is no database.
 UNAVAILABLE = "JOBFLOW_TEST_UNAVAILABLE"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -51,6 +53,7 @@ PURE = {
     "test_public.py",
     "test_states.py",
     "test_tracebacks.py",
+    "testing/test_session.py",
     "worker/test_logbook.py",
     "worker/test_parts.py",
     "worker/test_vitals.py",

@@ -17,6 +17,26 @@ def no_jobs():
         yield
 
 
+class InlineTests:
+    def test_inline_is_w006_of_a_deployment(self, settings):
+        settings.JOBFLOW = {"INLINE": True}
+        found = [
+            Warning(
+                "JOBFLOW['INLINE'] is on: who enqueues a job waits for its end, and it runs "
+                "inside of the transaction that is open there.",
+                hint="Remove it, and run a worker. It is for tests and development.",
+                id="jobflow.W006",
+            )
+        ]
+
+        assert found == checks.check_inline()
+        assert found == run_checks(tags=["jobflow"], include_deployment_checks=True)
+        assert [] == run_checks(tags=["jobflow"])
+
+    def test_nothing_is_wrong_without_it(self):
+        assert [] == checks.check_inline()
+
+
 class SettingsTests:
     def test_nothing_is_wrong_with_no_settings(self):
         assert [] == checks.check_settings()

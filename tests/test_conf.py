@@ -72,6 +72,7 @@ GOOD = [
     ("RETAIN_HISTORY", 0, timedelta(0)),
     ("MAX_ARGUMENTS_SIZE", 1, 1),
     ("MAX_RESULT_SIZE", 10**9, 10**9),
+    *(("INLINE", value, value) for value in [False, True, "raise"]),
 ]
 
 BAD = [
@@ -105,6 +106,7 @@ BAD = [
     ("RESERVATION_TIMEOUT", None, POSITIVE),
     ("POLL_INTERVAL", float("nan"), POSITIVE),
     *(("WAKE_UP", value, "'auto' or 'poll'") for value in ["notify", None, True, []]),
+    *(("INLINE", value, "False, True or 'raise'") for value in ["yes", None, []]),
     ("SWEEP_INTERVAL", 0, POSITIVE),
     ("SHUTDOWN_TIMEOUT", None, NOT_NEGATIVE),
     ("TIMEOUT_GRACE", -1, NOT_NEGATIVE),

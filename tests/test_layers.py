@@ -35,10 +35,14 @@ FORBIDDEN = {
 EXCEPTIONS = {
     ("declare", "enqueue"): "a declared class has its enqueue()",
     ("declare", "models"): "which returns a record",
+    ("enqueue", "testing"): "JOBFLOW['INLINE'] executes at once what is stored",
     ("models", "observe"): "a record says why it does not run",
     ("models", "engines"): "the verbs of the queryset are spoken by the engine of its database",
 }
-SETTINGS_READERS = {"conf": "it turns JOBFLOW into one value"}
+SETTINGS_READERS = {
+    "conf": "it turns JOBFLOW into one value",
+    "testing": "a worker process is pointed at the databases of a test",
+}
 MISPLACED_NAMES = {"utils", "helpers", "common"}
 
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

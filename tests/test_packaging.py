@@ -47,7 +47,7 @@ class WheelTests:
             path.relative_to(package.parent).as_posix()
             for path in package.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
-        }
+        } | {"pytest_django_jobflow.py"}
 
         assert files == {name for name in wheel.namelist() if ".dist-info/" not in name}
 
@@ -74,6 +74,12 @@ class WheelTests:
         needed = [str(each) for each in metadata.requires_dist if "extra ==" not in str(each)]
 
         assert ["django>=5.2"] == [each.lower() for each in needed]
+
+    def test_has_the_plugin_of_pytest(self, wheel):
+        (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+
+        expected = "[pytest11]\npytest_django_jobflow = pytest_django_jobflow"
+        assert expected == wheel.read(name).decode().strip()
 
     def test_is_described_by_the_readme(self, wheel, metadata):
         assert "text/markdown" == metadata.description_content_type

@@ -216,6 +216,8 @@ SETTINGS_ADVICE = {
     "[how to watch](../how-to/watch.md).",
     "MAX_ARGUMENTS_SIZE": "Store large data and pass its key, rather than raise this.",
     "MAX_RESULT_SIZE": "Store large data and return its key, rather than raise this.",
+    "INLINE": "For [tests](../how-to/test-code-that-enqueues.md#execute-at-once) and for "
+    "development without a worker; a deployment check warns of it.",
 }
 
 

@@ -14,7 +14,17 @@ from django.core.management.base import CommandParser
 from django.dispatch import Signal
 
 import django_jobflow
-from django_jobflow import checks, conf, control, observe, operate, signals, states
+from django_jobflow import (
+    checks,
+    conf,
+    control,
+    observe,
+    operate,
+    outcomes,
+    signals,
+    states,
+    testing,
+)
 from django_jobflow.declare import call_options, options
 from django_jobflow.health import Finding, Health, Limits, Seen
 from django_jobflow.management.subcommands import SUBCOMMANDS
@@ -22,6 +32,7 @@ from django_jobflow.models import Batch, JobRecord, SucceededJob, Worker
 from django_jobflow.tasks import JobflowBackend
 from django_jobflow.tasks.checking import check_backend
 from django_jobflow.tasks.options import CALLED, DECLARED
+from django_jobflow.testing import factories
 from django_jobflow.views import HealthView
 from tests.docs.pages import DOCS, REPOSITORY
 
@@ -224,6 +235,22 @@ class CommandTests:
         assert ["--help", *[option.split()[0] for option in found]] == known
 
 
+class TestingTests:
+    def test_every_name_is_on_the_page(self, page):
+        found = {each.get("id") for each in page("reference/testing")("dt")}
+
+        names = {f"django_jobflow.testing.{name}" for name in testing.__all__}
+        elsewhere = {*vars(outcomes)} | {"Jobflow"}
+        missing = {name.rpartition(".")[2] for name in names - found} - elsewhere
+        assert {name for name in testing.__all__ if name[1:] in testing.__all__} == missing
+
+    def test_factories(self, page):
+        found = {each.get("id") for each in page("reference/testing")("dt")}
+
+        made = [name for name in vars(factories) if name.endswith("Factory") and name[0] != "D"]
+        assert set() == {f"{factories.__name__}.{name}" for name in made} - found
+
+
 class InspectingTests:
     def test_every_cause_has_its_line(self, page):
         assert list(observe.Cause) == firsts(page("reference/inspecting"), "causes")
@@ -276,7 +303,8 @@ class ChecksTests:
         assert sorted(set(ids)) == list(table)
 
     def test_every_check_has_its_number_in_a_docstring(self, table):
-        functions = [*checks.ALWAYS, checks.check_sqlite_journal, check_backend]
+        functions = [*checks.ALWAYS, checks.check_sqlite_journal, checks.check_inline]
+        functions += [check_backend]
 
         numbers = [
             number for each in functions for number in re.findall(r"[EW]\d{3}", each.__doc__)

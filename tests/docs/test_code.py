@@ -13,6 +13,7 @@ from django.core.management import get_commands, load_command_class
 
 from django_jobflow import conf
 from django_jobflow.declare import registry
+from django_jobflow.models import JobRecord, SucceededJob
 from tests.app.models import Order
 from tests.docs.pages import PAGES, blocks, python_blocks, shell_lines, title
 
@@ -53,6 +54,9 @@ def run(modules, request):
             if name.startswith("test_"):
                 wanted = inspect.signature(scope[name]).parameters
                 scope[name](**{each: request.getfixturevalue(each) for each in wanted})
+                if "db" in wanted:  # the next one begins without its jobs
+                    JobRecord.objects.all().delete()
+                    SucceededJob.objects.all().delete()
 
     return run_block
 

@@ -1,0 +1,96 @@
+"""Executing one record, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import F
+from django.views.decorators.debug import sensitive_variables
+
+from django_jobflow import conf, settle
+from django_jobflow.attempts import Reservation
+from django_jobflow.engines import Engine, engine_for
+from django_jobflow.exceptions import JobflowError
+from django_jobflow.maintain import reservation_of
+from django_jobflow.models import JobRecord
+from django_jobflow.outcomes import Outcome
+from django_jobflow.states import JobState
+from django_jobflow.testing.at_once import held_back
+from django_jobflow.testing.executing import Bench, Executed
+from django_jobflow.worker.options import new_name
+
+
+@sensitive_variables()
+def run_job(job: Any, /, *args: Any, **kwargs: Any) -> Outcome:
+    """Execute one job through its whole way, and return how it has ended.
+
+    The call is bound, checked, encoded and stored as ``enqueue`` does; it is then reserved,
+    started, decoded, executed and settled. Its due time does not matter, nor do limits and
+    pauses. Other records are left alone.
+
+    Args:
+        job: A ``Job`` class, a ``@job`` function or what ``using`` returns, with the arguments
+            of the call; or the record of a job that waits, without any.
+
+    Raises:
+        JobflowError: The record does not wait to be executed, or a queue key kept the call
+            from being stored.
+    """
+    if isinstance(job, JobRecord):
+        return _outcome_of(job)
+    with held_back():
+        record = job.enqueue(*args, **kwargs)
+    if record.duplicate:
+        raise JobflowError(
+            f"{record.name}: expected the call to be stored, got job {record.pk}, which holds "
+            f"the queue key {record.queue_key!r}."
+        )
+    return _outcome_of(record)
+
+
+arun_job = sync_to_async(run_job)
+"""Do what ``run_job`` does, from async code."""
+
+
+def _outcome_of(record: JobRecord) -> Outcome:
+    engine = engine_for(record._state.db)
+    engine.run_now(engine.records.filter(pk=record.pk), None)
+    with held_back():
+        executed = execute_due(engine, record.pk)
+    if executed is None:
+        found = engine.records.filter(pk=record.pk).first()
+        reason = found.why() if found is not None else "it is not in the live table."
+        raise JobflowError(f"Job {record.pk} cannot be executed now: {reason}")
+    return executed.outcome
+
+
+def execute_due(engine: Engine, pk: int) -> Executed | None:
+    """Execute a record if it is due and has its execution key; return None if not."""
+    engine.activate_scheduled(engine.records.filter(pk=pk), None)
+    engine.promote_waiting()
+    reservation = _start(engine, pk)
+    if reservation is None:
+        return None
+    settle.report_starts([reservation])
+    return Bench(engine).run(reservation)
+
+
+def _start(engine: Engine, pk: int) -> Reservation | None:
+    """Reserve and start the AVAILABLE record *pk*, as ``reserve`` does for a whole table."""
+    settings = conf.current()
+    with engine.transaction():
+        moment = engine.clock(None)
+        reserved = engine.records.filter(pk=pk, state=JobState.AVAILABLE).update(
+            state=JobState.RESERVED,
+            reserved_by=new_name(),
+            reserved_at=moment,
+            reserved_count=F("reserved_count") + 1,
+            expires=engine.clock(None, settings.RESERVATION_TIMEOUT),
+            updated_at=moment,
+        )
+        if not reserved:
+            return None
+        reservation = reservation_of(engine.records.get(pk=pk))
+        started = engine.start([reservation], lease=settings.LEASE)
+    return next(iter(started), None)

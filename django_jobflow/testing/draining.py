@@ -120,6 +120,7 @@ class _Drain:
             started = _Take(engine, self.options, bench).all(room)
             self._execute(started, bench)
         finally:
+            bench.close()
             engine.end_session()
         return bool(started)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 
-from django_jobflow import hooks, settle
+from django_jobflow import conf, hooks, settle
 from django_jobflow.arguments import decode
 from django_jobflow.attempts import Exchange, Reservation
 from django_jobflow.declare import registry
@@ -24,6 +24,7 @@ from django_jobflow.worker.committing import Committing
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.ledger import Ledger
 from django_jobflow.worker.reports import Reports
+from django_jobflow.worker.tallies import Tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Bench:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.ledger = Ledger(engine, hooks.run, Attention(engine))
+        self.ledger = Ledger(engine, hooks.run, Attention(engine), Tallies(engine))
         self.committing = Committing(engine, self._call_body)
         self._error: BaseException | None = None
         self._put_off: commits.Hooks = {}
@@ -105,6 +106,14 @@ class Bench:
             execution.end(Released("The test has ended the drain."))
         if executions:
             self._settle(executions)
+
+    def close(self) -> None:
+        """Write what a worker writes every few seconds: counts, and groups of failures."""
+        self.ledger.tallies.write()
+        if failures := self.ledger.failures:
+            self.engine.append_failures(failures.sums(), conf.current().release)
+            failures.clear()
+            self.engine.fold_failures()
 
     def _settle(self, executions: list[Execution]) -> None:
         self.ledger.add(executions)

@@ -73,7 +73,11 @@ def execute_due(engine: Engine, pk: int) -> Executed | None:
     if reservation is None:
         return None
     settle.report_starts([reservation])
-    return Bench(engine).run(reservation)
+    bench = Bench(engine)
+    try:
+        return bench.run(reservation)
+    finally:
+        bench.close()
 
 
 def _start(engine: Engine, pk: int) -> Reservation | None:

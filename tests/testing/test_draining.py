@@ -6,7 +6,7 @@ from django.test import TestCase, TransactionTestCase
 
 from django_jobflow import Job, Retry, control, current_context, job, signals
 from django_jobflow.declare import registry
-from django_jobflow.models import Batch, JobRecord, SucceededJob
+from django_jobflow.models import Batch, FailureGroup, JobRecord, SucceededJob
 from django_jobflow.states import JobState
 from django_jobflow.testing import (
     Cancelled,
@@ -337,6 +337,16 @@ class DrainTests(Declared, TestCase):
             limited.enqueue(number)
 
         assert [Succeeded(0)] == [each.outcome for each in drain()]
+
+    def test_failures_are_in_their_group(self):
+        for _ in range(2):
+            end_by.enqueue("error")
+
+        drain()
+
+        assert [("builtins.ZeroDivisionError", 2)] == [
+            *FailureGroup.objects.values_list("exception", "count")
+        ]
 
     def test_unknown_job_is_put_back_as_a_worker_does(self):
         with registry.isolated():

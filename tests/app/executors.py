@@ -1,7 +1,8 @@
 """What the tests name in JOBFLOW["EXECUTOR"]."""
 
 import os
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 
 from django_jobflow.executors import process_pool
 
@@ -41,3 +42,18 @@ def once_away():
 
 
 not_callable = 1
+
+
+class Forgetful(Executor):
+    """Does twice what it is given, as one that takes a process for dead, and loses the answer."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+
+        def work():
+            for _ in range(2):
+                fn(*args, **kwargs)
+            future.set_exception(BrokenExecutor("its process is gone"))
+
+        threading.Thread(target=work).start()
+        return future

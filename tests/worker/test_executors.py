@@ -17,6 +17,7 @@ from tests.app.models import Order
 
 THREADS = "tests.app.executors.threads"
 SILENT = "tests.app.executors.Silent"
+FORGETFUL = "tests.app.executors.Forgetful"
 
 
 def entries(record):
@@ -212,6 +213,40 @@ class WaitingTests:
 
         record.refresh_from_db()
         assert (JobState.AVAILABLE, 0) == (record.state, record.attempt)
+
+
+class LosingTests:
+    """The executor gives each call to two processes, and loses what they answer."""
+
+    def test_body_has_begun_once_and_has_failed(self, drain, settings, tmp_path):
+        settings.JOBFLOW = {"EXECUTOR": FORGETFUL}
+        record = jobs.note.using(queue="default").enqueue(str(tmp_path / "notes"), "begun")
+
+        drain()
+
+        record.refresh_from_db()
+        assert (JobState.FAILED, 1) == (record.state, record.attempt)
+        assert [
+            (
+                1,
+                "django_jobflow.exceptions.WorkerLost",
+                "The executor has failed: BrokenExecutor('its process is gone')",
+            )
+        ] == entries(record)
+        assert "begun\n" == (tmp_path / "notes").read_text()
+
+    def test_body_that_has_committed_its_end_has_succeeded_once(self, drain, settings, caplog):
+        settings.JOBFLOW = {"EXECUTOR": FORGETFUL}
+        record = jobs.MakeOrder.enqueue("once")
+
+        drain()
+
+        assert ["once"] == list(Order.objects.values_list("number", flat=True))
+        assert [(record.pk, 1, [])] == list(
+            SucceededJob.objects.values_list("pk", "attempt", "errors")
+        )
+        assert not JobRecord.objects.exists()
+        assert "reservation_lost" in {getattr(each, "event", "") for each in caplog.records}
 
 
 class MakingTests:

@@ -11,6 +11,7 @@ from django.contrib import admin
 
 from django_jobflow.admin.audit import AuditEntryAdmin
 from django_jobflow.admin.batches import BatchAdmin
+from django_jobflow.admin.bulk import BulkOperationAdmin
 from django_jobflow.admin.configuration import ConfigurationAdmin
 from django_jobflow.admin.failed import FailedJobAdmin
 from django_jobflow.admin.failures import FailureGroupAdmin
@@ -19,11 +20,13 @@ from django_jobflow.admin.keys import KeyAdmin
 from django_jobflow.admin.limits import LimitAdmin
 from django_jobflow.admin.pauses import PauseAdmin
 from django_jobflow.admin.queues import QueueAdmin
+from django_jobflow.admin.saved import SavedViewAdmin
 from django_jobflow.admin.succeeded import SucceededJobAdmin
 from django_jobflow.admin.workers import WorkerAdmin
 from django_jobflow.models import (
     AuditEntry,
     Batch,
+    BulkOperation,
     Configuration,
     FailedJob,
     FailureGroup,
@@ -32,6 +35,7 @@ from django_jobflow.models import (
     Limit,
     Pause,
     Queue,
+    SavedView,
     SucceededJob,
     Worker,
 )
@@ -46,6 +50,8 @@ if apps.is_installed("django.contrib.admin"):
     admin.site.register(Pause, PauseAdmin)
     admin.site.register(Limit, LimitAdmin)
     admin.site.register(AuditEntry, AuditEntryAdmin)
+    admin.site.register(BulkOperation, BulkOperationAdmin)
+    admin.site.register(SavedView, SavedViewAdmin)
     admin.site.register(Queue, QueueAdmin)
     admin.site.register(Key, KeyAdmin)
     admin.site.register(Configuration, ConfigurationAdmin)
@@ -53,6 +59,7 @@ if apps.is_installed("django.contrib.admin"):
 __all__ = [
     "AuditEntryAdmin",
     "BatchAdmin",
+    "BulkOperationAdmin",
     "ConfigurationAdmin",
     "FailedJobAdmin",
     "FailureGroupAdmin",
@@ -61,6 +68,7 @@ __all__ = [
     "LimitAdmin",
     "PauseAdmin",
     "QueueAdmin",
+    "SavedViewAdmin",
     "SucceededJobAdmin",
     "WorkerAdmin",
 ]

@@ -58,6 +58,13 @@ class Group:
 PAGES = (
     Page(_("Jobs"), _("Live jobs"), "jobflow_jobrecord_changelist", "view_jobrecord"),
     Page(_("Jobs"), _("Succeeded jobs"), "jobflow_succeededjob_changelist", "view_succeededjob"),
+    Page(
+        _("Jobs"),
+        _("Bulk operations"),
+        "jobflow_bulkoperation_changelist",
+        "view_bulkoperation",
+    ),
+    Page(_("Jobs"), _("Saved views"), "jobflow_savedview_changelist", "view_savedview"),
     Page(_("Jobs"), _("Batches"), "jobflow_batch_changelist", "view_batch"),
     Page(
         _("Failures"),

@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from django_jobflow import conf, observe
+from django_jobflow.admin import desk, saved
 from django_jobflow.admin.base import ReadOnlyAdmin
 from django_jobflow.admin.filters import Choices, ColumnFilter
 from django_jobflow.models import JobRecord, SucceededJob, Worker
@@ -93,6 +94,10 @@ def _state(value: str) -> Search:
     return parse(f"state:{value}")
 
 
+def _batch(value: str) -> Search:
+    return parse(f"batch:{value}")
+
+
 def _age(value: str) -> Search:
     return parse(AGES[value][0]) if value in AGES else parse(f"age:{value}")
 
@@ -102,8 +107,13 @@ FILTERS: dict[str, Callable[[str], Search]] = {
     "queue": _column("queue"),
     "name": _column("name"),
     "age": _age,
+    "batch_id": _batch,
 }
 """What each parameter of the address means as a search."""
+
+
+OF_A_LIST = frozenset({"q", "p", "all", "e", "_changelist_filters"})
+"""Parameters that say nothing of which jobs are meant."""
 
 
 def search_of(request: HttpRequest, term: str | None = None) -> Search:
@@ -156,7 +166,31 @@ class Searching(ReadOnlyAdmin):
             changelist.search_error = getattr(request, "jobflow_search_error", None)
             changelist.found = getattr(request, "jobflow_found", None)
             changelist.completions_url = self._address(self.model, "completions")
+            self._offer(request, changelist)
         return response
+
+    def _offer(self, request: HttpRequest, changelist: Any) -> None:
+        """Offer saved views, to save one, and to act on all that the list shows."""
+        if changelist.search_error is not None:
+            return
+        search = self.whole_search(request)
+        changelist.saved_views = [] if self.model is SucceededJob else saved.offered(request)
+        if not search:
+            return
+        query = urlencode({"q": str(search)})
+        user: Any = request.user
+        if user.has_perm("jobflow.start_bulkoperation"):
+            start = desk.address(request, "jobflow_bulkoperation_start")
+            changelist.bulk_url = start and f"{start}?{query}"
+        if user.has_perm("jobflow.add_savedview") and request.GET.get("q"):
+            add = desk.address(request, "jobflow_savedview_add")
+            changelist.save_url = add and f"{add}?{urlencode({'search': str(search)})}"
+
+    def whole_search(self, request: HttpRequest) -> Search | None:
+        """Return the search for all that the list shows; None if no search says that."""
+        if not set(request.GET) <= {*FILTERS, *OF_A_LIST}:
+            return None
+        return self.always + search_of(request)
 
     def _list_elsewhere(self, request: HttpRequest) -> str | None:
         """Return the address of the list that has what is asked for, if it is another one.

@@ -23,6 +23,7 @@ from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.models import SucceededJob
 from django_jobflow.observe import spans
 from django_jobflow.operate import Done
+from django_jobflow.search import parse
 
 RESULT_READ = 400  # characters: enough for a list, though JSON may escape a letter with six
 
@@ -41,6 +42,7 @@ class SucceededJobAdmin(JobAdmin):
         "result_start",
     )
     list_filter = (QueueFilter, JobFilter, AgeFilter)
+    always = parse("state:succeeded")
     date_hierarchy = "succeeded_at"
     hierarchy_order = "succeeded_at"
     ordering = ("-succeeded_at", "-id")

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_jobflow import tracebacks
-from django_jobflow.admin import cells, timeline
+from django_jobflow.admin import cells, live, timeline
 from django_jobflow.arguments import HIDDEN
 from django_jobflow.declare.secrecy import secrecy_of
 from django_jobflow.engines import engine_for
@@ -20,7 +20,9 @@ from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.observe.readable import pretty, pretty_members
+from django_jobflow.states import JobState
 
+IN_PROGRESS = JobState.IN_PROGRESS
 OPTIONAL = ("partition", "queue_key", "execution_key")
 LOGS_SHOWN = 5  # attempts, the latest
 
@@ -57,11 +59,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLog:
-    """What an attempt has logged."""
+    """What an attempt has logged.
+
+    Attributes:
+        hold: Which reservation of the record it was.
+        total: How many lines it has logged in all.
+    """
 
     number: int
     worker: str
     lines: list[LogLine]
+    hold: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,8 @@ def _facts(job: JobFacts) -> Iterator[Fact]:
         yield _field(job, name)
     yield Fact(_("Tags"), cells.joined(job.tags))
     yield _field(job, "reserved_by")
-    if job.progress is not None and not isinstance(job, SucceededJob):
+    # While it runs, the page has a part for it, which is kept up to date.
+    if job.progress is not None and isinstance(job, JobRecord) and job.state != IN_PROGRESS:
         message = f" ({job.progress_message})" if job.progress_message else ""
         yield Fact(_("Progress"), f"{job.progress} %{message}")
 
@@ -126,7 +136,10 @@ def logs(job: JobFacts) -> list[AttemptLog]:
         One statement.
     """
     kept = engine_for(job._state.db).logs_of(job.pk)
-    return [AttemptLog(log.attempt, log.worker, log.lines) for log in kept[: -LOGS_SHOWN - 1 : -1]]
+    return [
+        AttemptLog(log.attempt, log.worker, log.lines, log.reserved_count, live.total(log))
+        for log in kept[: -LOGS_SHOWN - 1 : -1]
+    ]
 
 
 def codes(job: JobFacts) -> list[Code]:

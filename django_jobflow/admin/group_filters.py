@@ -44,7 +44,7 @@ class AttentionFilter(admin.SimpleListFilter):
 class NewFilter(admin.SimpleListFilter):
     """Groups that came up with the last release."""
 
-    title = _("since")
+    title = _("deploy")
     parameter_name = "new"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:

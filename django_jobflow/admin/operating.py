@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from django_jobflow import operate, states
-from django_jobflow.admin import cells, verbs
+from django_jobflow.admin import cells, live, verbs
 from django_jobflow.admin.actors import actor_of
+from django_jobflow.admin.base import STYLES
 from django_jobflow.admin.changing import ChangingAdmin
 from django_jobflow.admin.verbs import VERBS, Verb
 from django_jobflow.audit import Actor
@@ -67,8 +69,29 @@ class OperatingAdmin(ChangingAdmin):
             "changes": self.changes_url(request, row),
             "why": str(row.why()) if row.state in states.UNFINISHED else "",
             "is_held": row.state in states.HELD,
+            **self._live(row),
             "cancel_requested": row.state == JobState.IN_PROGRESS and row.cancel_requested_at,
         }
+
+    def _live(self, row: JobRecord) -> dict[str, Any]:
+        """Return what the script needs that keeps the page of what has not ended up to date."""
+        if row.state not in states.UNFINISHED:
+            return {}
+        return {
+            "media": forms.Media(css=STYLES, js=["jobflow/live.js"]),
+            "live_url": self._address(self.model, "live", row.pk),
+            "version": live.version(row),
+            "progress": live.progress(row) if row.state == JobState.IN_PROGRESS else "",
+        }
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Tell the page of a job what is new, as JSON."""
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        record = self.get_object(request, str(pk))
+        if record is None:  # it has succeeded, or was retried from the list of failed ones
+            return JsonResponse({"version": "", "log": {"lines": []}})
+        return JsonResponse(live.told(record, request.GET.get("after", "")))
 
     def page_badge(self, row: Any) -> Any:
         return cells.badge(row.state)
@@ -87,7 +110,8 @@ class OperatingAdmin(ChangingAdmin):
             path(f"<int:pk>/{verb.name}/", self._view(verb), name=f"{name}_{verb.name}")
             for verb in VERBS.values()
         ]
-        return [*own, *super().get_urls()]
+        view = self.admin_site.admin_view(self.live_view)
+        return [path("<int:pk>/live/", view, name=f"{name}_live"), *own, *super().get_urls()]
 
     def _view(self, verb: Verb) -> Callable[..., HttpResponse]:
         return self.admin_site.admin_view(partial(self.verb_view, verb=verb))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import attrgetter
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobflow.admin.timeline import Event
 from django_jobflow.observe import spans
@@ -20,11 +22,11 @@ ROOM = 65  # units that the length of a part takes as text
 LEAST = timedelta(milliseconds=1)
 
 KINDS: dict[str, str | Promise] = {
-    "scheduled": _("until it is due"),
-    "waiting": _("waiting for a worker"),
-    "running": _("running"),
-    "pause": _("pause before the next attempt"),
-    "ahead": _("ahead"),
+    "scheduled": gettext_lazy("until it is due"),
+    "waiting": gettext_lazy("waiting for a worker"),
+    "running": gettext_lazy("running"),
+    "pause": gettext_lazy("pause before the next attempt"),
+    "ahead": gettext_lazy("ahead"),
 }
 MARKS = {"attempt-failed": "failed", "failed": "failed", "succeeded": "succeeded"}
 ENDS = frozenset({"attempt-failed", "succeeded", "failed", "cancelled", "asked", "now"})
@@ -61,8 +63,14 @@ class Picture:
     legend: list[tuple[str, str | Promise]]
 
 
-def picture(events: Sequence[Event]) -> Picture | None:
-    """Return what is drawn of *events*, the earliest first; None where that is nothing."""
+def picture(events: Sequence[Event], now: datetime | None = None) -> Picture | None:
+    """Return what is drawn of *events*, the earliest first; None where that is nothing.
+
+    Args:
+        now: Until when it has come. None means to its end, or not yet out of its rest.
+    """
+    if now is not None:
+        events = sorted([*events, Event(now, "now", _("Now"))], key=attrgetter("at"))
     pairs = [pair for pair in pairwise(events[-MOST:]) if pair[1].at - pair[0].at >= LEAST]
     if not pairs:
         return None
@@ -98,7 +106,7 @@ def _kind(before: Event, after: Event) -> str:
     if after.kind == "due":
         return "pause" if before.kind == "attempt-failed" else "scheduled"
     if before.kind == "attempt-failed":
-        return "pause"
+        return "waiting" if after.kind == "now" else "pause"
     return "waiting"
 
 

@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_jobflow import states
 from django_jobflow.admin import cells, facts, timeline, verbs
 from django_jobflow.admin.actions import delete_selected
 from django_jobflow.admin.actors import actor_of
@@ -24,7 +26,9 @@ from django_jobflow.models import Batch, JobRecord, Key, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.operate import Done
+from django_jobflow.states import JobState
 
+AT_IT = states.HELD | {JobState.AVAILABLE, JobState.WAITING}
 LARGE = ("args", "kwargs", "meta", "tags")  # not read for a list
 
 
@@ -75,7 +79,7 @@ class JobAdmin(Searching):
             "is_known": registry.find(row.name) is not None,
             "facts": facts.facts(row),
             "timeline": events,
-            "picture": picture(events),
+            "picture": picture(events, timezone.now() if self.goes_on(row) else None),
             "keys": list(self._keys(request, row)),
             "codes": facts.codes(row),
             "attempts": facts.attempts(row),
@@ -103,6 +107,10 @@ class JobAdmin(Searching):
         if row.batch_id is None or not self.may_view(request, Batch):
             return ""
         return self.page_url(Batch, row.batch_id)
+
+    def goes_on(self, row: Any) -> bool:
+        """Say whether *row* runs, or waits to be run at once."""
+        return getattr(row, "state", None) in AT_IT
 
     def page_badge(self, row: Any) -> SafeString:
         """Return the state that the page shows."""

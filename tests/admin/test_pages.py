@@ -113,13 +113,19 @@ class JobPageTests(PageTestCase):
 
         facts = self.facts(record)
 
-        assert (WORKER, "40 % (400 of 1,000)") == (facts["Worker"], facts["Progress"])
+        assert WORKER == facts["Worker"]
+        assert "40 % (400 of 1,000)" == self.page(record).context["progress"]
         assert "in 1 min" in facts["Lease ends"]
 
     def test_progress_without_a_message_is_a_number(self):
         record = JobRecordFactory(state=JobState.IN_PROGRESS, progress=0)
 
-        assert "0 %" == self.facts(record)["Progress"]
+        assert "0 %" == self.page(record).context["progress"]
+
+    def test_progress_of_the_last_attempt_is_a_fact(self):
+        record = JobRecordFactory(state=JobState.RETRY, progress=40)
+
+        assert "40 %" == self.facts(record)["Progress"]
 
     def test_arguments_are_shown_by_what_they_stand_for(self):
         record = JobRecordFactory(

@@ -44,6 +44,15 @@ class TestPicture:
 
         assert ["ahead"] == drawn(record)
 
+    def test_job_that_runs_has_run_until_now(self):
+        record = JobRecordFactory.build(state=JobState.IN_PROGRESS, now=NOON)
+        events = timeline(record)
+
+        found = picture(events, NOON + SECOND)
+
+        assert ["waiting", "waiting", "running", "waiting"] == [part.kind for part in found.parts]
+        assert "running: 2.0\N{NO-BREAK SPACE}s" == found.parts[2].label
+
     def test_parts_fill_the_picture_in_their_order(self):
         found = picture(timeline(SucceededJobFactory.build(now=NOON)))
 

@@ -18,6 +18,7 @@ from django_jobflow.admin.failures import FailureGroupAdmin
 from django_jobflow.admin.jobs import JobRecordAdmin
 from django_jobflow.admin.keys import KeyAdmin
 from django_jobflow.admin.limits import LimitAdmin
+from django_jobflow.admin.overview import HistoryAdmin
 from django_jobflow.admin.pauses import PauseAdmin
 from django_jobflow.admin.queues import QueueAdmin
 from django_jobflow.admin.saved import SavedViewAdmin
@@ -30,6 +31,7 @@ from django_jobflow.models import (
     Configuration,
     FailedJob,
     FailureGroup,
+    History,
     JobRecord,
     Key,
     Limit,
@@ -41,6 +43,7 @@ from django_jobflow.models import (
 )
 
 if apps.is_installed("django.contrib.admin"):
+    admin.site.register(History, HistoryAdmin)
     admin.site.register(JobRecord, JobRecordAdmin)
     admin.site.register(FailedJob, FailedJobAdmin)
     admin.site.register(FailureGroup, FailureGroupAdmin)
@@ -63,6 +66,7 @@ __all__ = [
     "ConfigurationAdmin",
     "FailedJobAdmin",
     "FailureGroupAdmin",
+    "HistoryAdmin",
     "JobRecordAdmin",
     "KeyAdmin",
     "LimitAdmin",

@@ -56,6 +56,7 @@ class Group:
 # Groups have to stand together. A page that is not there yet, or that a project has taken out of
 # its site, is left out by itself.
 PAGES = (
+    Page(_("Overview"), _("Overview"), "jobflow_history_changelist", "view_history"),
     Page(_("Jobs"), _("Live jobs"), "jobflow_jobrecord_changelist", "view_jobrecord"),
     Page(_("Jobs"), _("Succeeded jobs"), "jobflow_succeededjob_changelist", "view_succeededjob"),
     Page(

@@ -66,12 +66,14 @@ class Overview:
         queues: Each of them, by name.
         workers: The worker processes.
         has_more_queues: Whether jobs wait in queues that are not among these.
+        now: When that was, by the database's clock.
     """
 
     total: QueueFigures
     queues: list[QueueFigures]
     workers: list[WorkerFacts]
     has_more_queues: bool
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,12 @@ def overview(alias: str | None = None, now: datetime | None = None) -> Overview:
 
     Database:
         A statement for each of seven states, two for the queues with available rows and one for
-        each of them, one for the past, two for the workers, and two for the clock but on SQLite;
+        each of them, one for the past, two for the workers, and one for the clock but on SQLite;
         on MariaDB and MySQL some more for each queue with available rows. Each reads at most
         5,000 entries of an index, the rows of the last minutes, or the workers.
     """
     engine = engine_for(alias)
+    moment = engine.now(now)
     waiting = engine.waiting_queues(MOST_QUEUES + 1)
     counted = waiting[:MOST_QUEUES]
     counts = Counts(
@@ -142,14 +145,14 @@ def overview(alias: str | None = None, now: datetime | None = None) -> Overview:
         has_more_queues=len(waiting) > MOST_QUEUES,
     )
     by_state = counts.by("queue", "state")
-    past = recent(MEASURED, engine.alias, now)
+    past = recent(MEASURED, engine.alias, moment)
     seen = _Seen(
         by_state,
         counts.by("state"),
-        _waits(engine, counted, now),
+        _waits(engine, counted, moment),
         past,
-        workers(engine.alias, now),
-        engine.now(now),
+        workers(engine.alias, moment),
+        moment,
     )
     queues = {queue for queue, _ in by_state} | {*past} | {*declared_queues()}
     return Overview(
@@ -157,6 +160,7 @@ def overview(alias: str | None = None, now: datetime | None = None) -> Overview:
         queues=[seen.facts(queue) for queue in sorted(queues - {EVERY_QUEUE})],
         workers=list(seen.workers),
         has_more_queues=counts.has_more_queues,
+        now=moment,
     )
 
 

@@ -14,6 +14,8 @@ A test asks for the fixture ``browse`` and gives it a story, a function of a pag
 
         assert "Failed jobs" == browse(story, user=user)
 
+Wait by locators: ``wait_for_function`` evaluates texts in the page, which the policy forbids.
+
 Every page has the policy ``default-src 'self'``. The test fails if the browser complains: of an
 error in a script, of what the policy forbids, of an answer from 400 on or a request without one.
 """
@@ -106,6 +108,7 @@ class Browse:
             page = context.new_page()
             listen(page, complaints)
             answer = story(page)
+            page.goto("about:blank")  # so that no page that is live asks the server any more
         finally:
             context.close()
         assert not complaints, complaints
@@ -175,7 +178,7 @@ def check(page, within="#content", *, but=()):
 def change_theme(page, theme):
     """Let the page be in *theme*: links and buttons come to a new colour by and by."""
     page.emulate_media(color_scheme=theme)
-    page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished)).then()")
+    page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
 
 
 def told_by(response, theme):

@@ -25,7 +25,7 @@ def shown(user):
 def test_superuser_sees_every_page_of_the_desk():
     found = shown(superuser())
 
-    assert ["Jobs", "Failures", "Queues", "System"] == [*found]
+    assert ["Overview", "Jobs", "Failures", "Queues", "System"] == [*found]
     assert {
         "Limits": list_url("limit"),
         "Pauses": list_url("pause"),

@@ -9,6 +9,7 @@ from django_jobflow.admin import (
     AuditEntryAdmin,
     BatchAdmin,
     FailedJobAdmin,
+    HistoryAdmin,
     JobRecordAdmin,
     LimitAdmin,
     PauseAdmin,
@@ -19,6 +20,7 @@ from django_jobflow.models import (
     AuditEntry,
     Batch,
     FailedJob,
+    History,
     JobRecord,
     Limit,
     Pause,
@@ -48,6 +50,7 @@ def run(code):
 
 def test_each_model_is_registered_where_the_admin_is_installed():
     expected = {
+        History: HistoryAdmin,
         JobRecord: JobRecordAdmin,
         FailedJob: FailedJobAdmin,
         SucceededJob: SucceededJobAdmin,

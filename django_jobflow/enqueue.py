@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, ParamSpec
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -38,7 +38,10 @@ RACES = 5  # times that the holder of a key may end between two looks at it
 _warned_queues: set[str] = set()
 
 
-class Enqueuer:
+P = ParamSpec("P")
+
+
+class Enqueuer(Generic[P]):
     """A job with options for the enqueues that are made through it; made by ``Job.using``.
 
     Args:
@@ -70,14 +73,14 @@ class Enqueuer:
         return replace(self._terms, expires_at=due + expires_in)
 
     @sensitive_variables()
-    def enqueue(self, *args: Any, **kwargs: Any) -> JobRecord:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
         engine, call = engine_for(self.database), self._call(args, kwargs)
         with engine.adding(self._terms.batch_id):
             return self._store(engine, call, self._full_terms())
 
     @sensitive_variables()
-    async def aenqueue(self, *args: Any, **kwargs: Any) -> JobRecord:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Do what ``enqueue`` does, from async code."""
         # Passed on without arguments, which an error report would show of asgiref's frames.
         call = sensitive_variables()(lambda: self.enqueue(*args, **kwargs))

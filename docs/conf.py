@@ -32,6 +32,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(django|datetime|collections|typing|types|asyncio|inspect)\b.*"),
     ("py:.*", r"(Any|P|R|T|Callable|Iterable|Mapping|Sequence|Literal|ParamSpec|TypeVar)"),
     ("py:class", r"django_jobflow\.testing\.worker\.T"),
+    (
+        "py:.*",
+        r"(django_jobflow\.(declare\.job|enqueue)\.)?(P|R_co|P\.k?w?args|Performs|Enqueuer)",
+    ),
     ("py:.*", r"django_jobflow\.declare\.(context\.Reporter|function\.\w+)"),
     ("py:.*", r"django_jobflow\.(attempts\.Reservation|tasks\.declaring\.[PR])"),
     ("py:.*", r"django_tasks\..*|InvalidTask|TaskResultDoesNotExist|JobflowTask"),

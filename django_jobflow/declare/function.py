@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from django_jobflow.declare.job import KEYS, Job, refuse_generator, refuse_unusable_key
 from django_jobflow.declare.options import NAMES, refuse_unknown
 from django_jobflow.exceptions import InvalidJob
+
+if TYPE_CHECKING:
+    from django_jobflow.declare.context import JobContext
+    from django_jobflow.enqueue import Enqueuer
+    from django_jobflow.models import JobRecord
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,6 +25,12 @@ class DeclaredFunction(Generic[P, R]):
     Attributes:
         job: The ``Job`` class behind it.
     """
+
+    if TYPE_CHECKING:
+        enqueue: Callable[P, JobRecord]
+        aenqueue: Callable[P, Coroutine[Any, Any, JobRecord]]
+        using: Callable[..., Enqueuer[P]]
+        run: Callable[Concatenate[JobContext, P], R]
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any]) -> None:
         self.function = function
@@ -33,7 +44,7 @@ class DeclaredFunction(Generic[P, R]):
         self.aenqueue = self.job.aenqueue
         self.enqueue_many = self.job.enqueue_many
         self.prepared = self.job.prepared
-        self.using = self.job.using
+        self.using = self.job.using  # type: ignore[assignment]
         self.run = self.job.run
         self.definition = self.job.definition
 

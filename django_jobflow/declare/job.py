@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from django.views.decorators.debug import sensitive_variables
 
@@ -33,6 +33,16 @@ if TYPE_CHECKING:
     from django_jobflow.enqueue import Enqueuer
     from django_jobflow.models import JobRecord
 
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Performs(Protocol[P, R_co]):
+    """What has a body: from its signature follows what an enqueue takes, and ``run`` returns."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
 KEYS = ("queue_key", "execution_key")
 """The methods that give a record its keys."""
 
@@ -52,12 +62,12 @@ class Job(Hooked):
     _fallbacks: ClassVar[dict[str, Any]] = {}  # in place of the built-in values
     _is_async: ClassVar[bool] = False
     _defined: ClassVar[tuple[conf.Settings, Definition] | None] = None
-    _plain: ClassVar[tuple[conf.Settings, Enqueuer] | None] = None
+    _plain: ClassVar[tuple[conf.Settings, Enqueuer[Any]] | None] = None
     _secret: ClassVar[tuple[Definition, Secrecy] | None] = None
 
     if TYPE_CHECKING:
         # The body. Left out at run time so that a class without one is noticed.
-        perform: ClassVar[Callable[..., Any]]
+        def perform(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def queue_key(self, *args: Any, **kwargs: Any) -> str | None:
         """Return a key that at most one unfinished record may hold; None for no key.
@@ -130,9 +140,12 @@ class Job(Hooked):
         return getattr(cls, kind) is not getattr(Job, kind)
 
     @classmethod
-    def run(cls, context: JobContext, /, *args: Any, **kwargs: Any) -> Any:
+    def run(
+        cls: type[Performs[P, R_co]], context: JobContext, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R_co:
         """Call the body with *context*; needs no database. A coroutine is returned as such."""
-        return cls._at(context, args, kwargs).perform(*args, **kwargs)
+        job: Any = cls
+        return job._at(context, args, kwargs).perform(*args, **kwargs)  # type: ignore[no-any-return]
 
     @classmethod
     def _at(cls, context: JobContext, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
@@ -144,7 +157,7 @@ class Job(Hooked):
 
     @classmethod
     @sensitive_variables()
-    def enqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
+    def enqueue(cls: type[Performs[P, R_co]], *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call of this job in the caller's transaction, and return its record.
 
         Raises:
@@ -157,13 +170,17 @@ class Job(Hooked):
             queue key costs one SELECT more, ``unique_for`` a SELECT and an INSERT, a batch
             the same.
         """
-        return cls._enqueuer().enqueue(*args, **kwargs)
+        job: Any = cls
+        return job._enqueuer().enqueue(*args, **kwargs)  # type: ignore[no-any-return]
 
     @classmethod
     @sensitive_variables()
-    async def aenqueue(cls, *args: Any, **kwargs: Any) -> JobRecord:
+    async def aenqueue(
+        cls: type[Performs[P, R_co]], *args: P.args, **kwargs: P.kwargs
+    ) -> JobRecord:
         """Do what ``enqueue`` does, from async code."""
-        return await cls._enqueuer().aenqueue(*args, **kwargs)
+        job: Any = cls
+        return await job._enqueuer().aenqueue(*args, **kwargs)  # type: ignore[no-any-return]
 
     @classmethod
     @sensitive_variables()
@@ -194,7 +211,7 @@ class Job(Hooked):
         return cls._enqueuer().prepared(*args, **kwargs)
 
     @classmethod
-    def using(cls, **options: Any) -> Enqueuer:
+    def using(cls: type[Performs[P, R_co]], **options: Any) -> Enqueuer[P]:
         """Return this job with other options for the enqueues made through it.
 
         Args:
@@ -209,10 +226,11 @@ class Job(Hooked):
         """
         from django_jobflow.enqueue import Enqueuer
 
-        return Enqueuer(cls, options)
+        job: Any = cls
+        return Enqueuer(job, options)
 
     @classmethod
-    def _enqueuer(cls) -> Enqueuer:
+    def _enqueuer(cls) -> Enqueuer[...]:
         """Return the enqueuer without options, made once for the settings in force."""
         settings = conf.current()
         if cls._plain is None or cls._plain[0] is not settings:

@@ -137,7 +137,9 @@ class Move:
         origin = {"queue": self.source.name, "id": str(row.id), **row.origin}
         meta = {ORIGIN: {key: _plain(value) for key, value in origin.items()}}
         try:
-            enqueuer = Enqueuer(job, {**row.options, "meta": meta, "database": self.engine.alias})
+            enqueuer: Enqueuer[...] = Enqueuer(
+                job, {**row.options, "meta": meta, "database": self.engine.alias}
+            )
             return Planned(row, enqueuer)
         except (ArgumentError, InvalidJob) as error:
             return str(error)
@@ -146,7 +148,7 @@ class Move:
 class Planned:
     """A row as it is to be stored here."""
 
-    def __init__(self, row: Waiting, enqueuer: Enqueuer) -> None:
+    def __init__(self, row: Waiting, enqueuer: Enqueuer[...]) -> None:
         self.row = row
         self.enqueuer = enqueuer
         self.prepared = enqueuer.prepared(*row.args, **row.kwargs)

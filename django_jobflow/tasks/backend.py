@@ -180,7 +180,7 @@ class JobflowBackend(BaseTaskBackend):
         store = partial(_stored, self._enqueuer(task), *call)
         return store, partial(self._enqueued, task, call)
 
-    def _enqueuer(self, task: Task[..., Any]) -> Enqueuer:
+    def _enqueuer(self, task: Task[..., Any]) -> Enqueuer[...]:
         try:
             return job_of(task).using(**self._call_options(task))
         except InvalidJob as error:
@@ -216,7 +216,7 @@ class JobflowBackend(BaseTaskBackend):
         return result_of(record, self.alias, task=task, call=call)
 
 
-def _stored(enqueuer: Enqueuer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> JobRecord:
+def _stored(enqueuer: Enqueuer[...], args: Sequence[Any], kwargs: Mapping[str, Any]) -> JobRecord:
     try:
         return enqueuer.enqueue(*args, **kwargs)
     except DuplicateJob as error:

@@ -10,7 +10,16 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
-from django_jobflow.models import AuditEntry, Batch, FailureGroup, Limit, Pause, Worker
+from django_jobflow.models import (
+    AuditEntry,
+    Batch,
+    BulkOperation,
+    FailureGroup,
+    Limit,
+    Pause,
+    SavedView,
+    Worker,
+)
 from django_jobflow.states import JobState
 
 QUEUES = 20
@@ -148,6 +157,8 @@ def _around() -> None:
     Pause.objects.create(kind="queue", value="queue1", by="ann", reason="Measured")
     Limit.objects.create(kind="queue", value="queue2", concurrency=9, is_override=True)
     Batch.objects.create(description="Measured")
+    BulkOperation.objects.create(action="retry", search="state:failed", via="admin")
+    SavedView.objects.create(name="Measured", search="state:failed", owner="1", is_shared=True)
     FailureGroup.objects.bulk_create(
         FailureGroup(
             fingerprint=f"{number:032d}",

@@ -17,10 +17,12 @@ from django.urls import URLPattern, URLResolver, reverse
 from django_jobflow.models import (
     AuditEntry,
     Batch,
+    BulkOperation,
     FailureGroup,
     JobRecord,
     Limit,
     Pause,
+    SavedView,
     SucceededJob,
     Worker,
 )
@@ -81,13 +83,14 @@ ELSEWHERE = {
         "add": (
             "auditentry",
             "batch",
+            "bulkoperation",
             "failedjob",
             "failuregroup",
             "jobrecord",
             "succeededjob",
             "worker",
         ),
-        "delete": ("auditentry", "batch", "failuregroup", "worker"),
+        "delete": ("auditentry", "batch", "bulkoperation", "failuregroup", "worker"),
     }.items()
     for model in models
 }
@@ -234,6 +237,35 @@ def searches(sample: Sample) -> Iterator[Request]:
         yield Request(f"search {search!r}, {model}", url(f"{model}_changelist", q=search))
 
 
+@at(*(f"jobflow_bulkoperation_{page}" for page in ("changelist", "change", "history", "start")))
+def operations(sample: Sample) -> Iterator[Request]:
+    pk = sample.first(BulkOperation)
+    yield Request("actions on searches", url("bulkoperation_changelist"))
+    yield Request("page of such an action", url("bulkoperation_change", pk))
+    yield Request("its history, actions on searches", url("bulkoperation_history", pk))
+    asked = {"action": "retry", "q": "state:failed error:SMTPServerDisconnected"}
+    dry_run = url("bulkoperation_start", **asked)
+    yield Request("retry all that a search finds: dry run", dry_run)
+
+
+@at("jobflow_bulkoperation_stop", "jobflow_bulkoperation_resume")
+def one_operation(sample: Sample) -> Iterator[Request]:
+    pk = sample.first(BulkOperation)
+    yield Request("stop an action on a search", url("bulkoperation_stop", pk), {})
+    yield Request("resume it", url("bulkoperation_resume", pk), {})
+
+
+@at(
+    *(f"jobflow_savedview_{page}" for page in ("changelist", "change", "history", "add", "delete"))
+)
+def saved_views(sample: Sample) -> Iterator[Request]:
+    pk = sample.first(SavedView)
+    yield Request("saved views", url("savedview_changelist"))
+    for page in ("change", "history", "delete"):
+        yield Request(f"{page} of a saved view", url(f"savedview_{page}", pk))
+    yield Request("save a view: ask", url("savedview_add"))
+
+
 # Failures
 
 
@@ -291,6 +323,11 @@ def keys(sample: Sample) -> Iterator[Request]:
     waits = JobRecord._base_manager.get(pk=sample.record(JobState.WAITING))
     query = {"q": waits.execution_key, "partition": waits.partition}
     yield Request("look a key up", url("key_changelist", **query))
+
+
+@at("jobflow_database")
+def database(sample: Sample) -> Iterator[Request]:
+    yield Request("health of the database", url("database"))
 
 
 @at("jobflow_configuration_changelist")

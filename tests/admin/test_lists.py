@@ -18,6 +18,7 @@ from tests.factories import (
 SESSION_AND_USER = 2
 COUNT_AND_PAGE = 2
 FIRST_AND_LAST = 2
+SAVED_VIEWS = 1
 
 
 class ListTestCase(TestCase):
@@ -50,7 +51,8 @@ class BudgetTests(ListTestCase):
             SucceededJobFactory.create_batch(count)
             for model in ("jobrecord", "failedjob", "succeededjob"):
                 with self.subTest(model=model, count=count):
-                    expected = SESSION_AND_USER + COUNT_AND_PAGE + FIRST_AND_LAST
+                    views = 0 if model == "succeededjob" else SAVED_VIEWS
+                    expected = SESSION_AND_USER + COUNT_AND_PAGE + FIRST_AND_LAST + views
 
                     self.budget(list_url(model), expected=expected)
                     # And whether there are more rows than were looked through.

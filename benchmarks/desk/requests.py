@@ -133,6 +133,12 @@ def action(name: str, rows: list[Any], **more: Any) -> dict[str, Any]:
     return {"action": name, "index": 0, "_selected_action": rows} | more
 
 
+@at("jobflow_history_changelist", "jobflow_history_data")
+def overview(sample: Sample) -> Iterator[Request]:
+    yield Request("overview", url("history_changelist"))
+    yield Request("numbers of the overview", url("history_data"))
+
+
 # Lists and pages of jobs
 
 
@@ -172,10 +178,11 @@ def succeeded_jobs(sample: Sample) -> Iterator[Request]:
 
 
 def _of_a_job(model: str, state: JobState) -> None:
-    @at(f"jobflow_{model}_change", f"jobflow_{model}_delete", f"jobflow_{model}_history")
+    @at(*(f"jobflow_{model}_{page}" for page in ("change", "delete", "history", "live")))
     def pages(sample: Sample) -> Iterator[Request]:
         pk = sample.record(state)
         yield Request(f"page of a job, {model}", url(f"{model}_change", pk))
+        yield Request(f"what of it moves, {model}", url(f"{model}_live", pk))
         yield Request(f"its history, {model}", url(f"{model}_history", pk))
         yield Request(f"delete a job: ask, {model}", url(f"{model}_delete", pk))
         yield Request(f"delete a job, {model}", url(f"{model}_delete", pk), {"post": "yes"})

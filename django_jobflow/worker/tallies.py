@@ -18,7 +18,7 @@ logger = logging.getLogger("django_jobflow.worker")
 
 WRITE_INTERVAL = timedelta(seconds=5)  # what is lost if the process dies
 ALL_MEASURED = 32  # ends of one kind between two writes that are measured one by one
-SHARE_MEASURED = 16  # of more, every so manieth is, and stands for all of them
+SHARE_MEASURED = 64  # of more, every so manieth is, and stands for all of them
 
 Kind = tuple[str, str, bool]
 """A queue, the word for an end, and whether it was discarded."""

@@ -32,6 +32,29 @@ def test_mypy_finds_what_is_wrong_and_nothing_else(tmp_path):
         text=True,
     )
 
-    found = [int(each) for each in re.findall(r"\.py:(\d+): error", ended.stdout)]
+    assert wrong_lines() == lines_in(ended.stdout, r"\.py:(\d+): error"), ended
+
+
+def test_pyright_finds_what_is_wrong_and_nothing_else():
+    pytest.importorskip("basedpyright")
+
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "basedpyright", "--level", "error"),
+            *("--pythonpath", sys.executable, CASES),
+        ],
+        cwd=CASES.parent.parent.parent,
+        capture_output=True,
+        text=True,
+    )
+
+    assert wrong_lines() == lines_in(ended.stdout, r"\.py:(\d+):\d+ - error"), ended
+
+
+def wrong_lines():
     lines = CASES.read_text().splitlines()
-    assert [n for n, line in enumerate(lines, 1) if line.endswith("# wrong")] == found, ended
+    return [number for number, line in enumerate(lines, 1) if line.endswith("# wrong")]
+
+
+def lines_in(text, pattern):
+    return sorted({int(each) for each in re.findall(pattern, text)})

@@ -29,6 +29,7 @@ def read_names(pairs: Iterable[str]) -> dict[str, str]:
                 f"--map: expected one job for {old!r}, got {names[old]!r} and {new!r}."
             )
         try:
+            registry.seek(new)  # a task of Django's is declared when it is first asked for
             registry.get(new)
         except UnknownJob as error:
             raise InvalidJob(f"--map: {error}") from error

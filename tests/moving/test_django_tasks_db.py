@@ -5,15 +5,18 @@ import pytest
 from django.utils import timezone
 
 from django_jobflow import job
+from django_jobflow.declare import registry
 from django_jobflow.models import JobRecord
 from django_jobflow.moving import DjangoTasksDB
 from django_jobflow.states import JobState
+from django_jobflow.tasks.jobs import TaskJob
 from tests.management.asking import ask, ask_json, refusal
 from tests.moving.facts import facts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("django_tasks_db", "declared")]
 
 PATH = "tests.moving.elsewhere.send_receipt"
+TASK = "tests.app.tasks.add"
 
 
 @pytest.fixture
@@ -78,6 +81,16 @@ def test_row_becomes_a_job_with_all_that_it_says(elsewhere, rows, receipt):
     }
     assert {"imported_from": expected} == record.meta
     assert 0 == rows.count()
+
+
+def test_row_becomes_a_task_of_the_project_without_a_job_declared_for_it(elsewhere, rows):
+    elsewhere.send_receipt.enqueue(7)
+
+    assert 0 == ask("import", "django-tasks-db", "--yes", "--map", f"{PATH}={TASK}")[0]
+
+    [record] = JobRecord.objects.all()
+    assert (TASK, [7], JobState.AVAILABLE) == (record.name, record.args, record.state)
+    assert issubclass(registry.find(TASK), TaskJob)
 
 
 def test_rows_keep_their_order_and_a_second_run_finds_none(elsewhere, receipt):

@@ -77,8 +77,10 @@ class Found:
         """
         if self.window is None:
             return False
+        # Without exists(), which forgets the order: a planner might then read all of the table.
+        next_one = slice(self.window, self.window + 1)
         return any(
-            well.rows.order_by(*well.order).values("pk")[self.window : self.window + 1].exists()
+            list(well.rows.order_by(*well.order[:-1] or well.order).values_list("pk")[next_one])
             for well in self.wells
         )
 

@@ -110,6 +110,7 @@ class EnqueueTests:
             "held_queue_key": None,
             "held_execution_key": None,
             "parked_for": None,
+            "fingerprint": None,
             "reserved_by": None,
             "reserved_count": 0,
             "reserved_at": None,

@@ -1,8 +1,9 @@
 """From the name on a record to a task: what a worker may import for it, and what it must find.
 
-A name is a path in a module. The module has to be in a package of an installed app, of the
-project's settings, or among the ``modules`` in the options of a backend, and the path has to
-lead to a task. Nothing else that a record says is imported or called.
+A name is a path in a module. The module has to be called ``tasks``, or to lie in a package of
+that name, in an installed app or the project's own package; or to be among the ``modules`` in the
+options of a backend. And the path has to lead to a task. Nothing else that a record says is
+imported or called: whoever can write a row must not choose which script of an app is run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ from django_jobflow.tasks.compat import InvalidTask, Task, task_backends
 
 logger = logging.getLogger("django_jobflow.tasks")
 
+TASKS = "tasks"  # the modules in which Django's documentation has tasks
 FORGET = 30.0  # seconds after which a module that could not be imported is tried again
 
 _failed: dict[str, float] = {}
@@ -55,22 +57,31 @@ def check_path(task: Task[..., Any]) -> None:
         )
     if not may_import(module_name):
         raise InvalidTask(
-            f"{path}: expected a module that a worker may import, got {module_name!r}. Add its "
-            f"package to INSTALLED_APPS, or to TASKS[{task.backend!r}]['OPTIONS']['modules']."
+            f"{path}: expected a module that a worker may import, got {module_name!r}. Move the "
+            "task to the tasks.py of an installed app, or add the module to "
+            f"TASKS[{task.backend!r}]['OPTIONS']['modules']."
         )
     _checked[path] = task.func
 
 
 def may_import(module_name: str) -> bool:
-    """Say whether a module of this name is in a package that tasks are imported from."""
-    return any(
-        module_name == package or module_name.startswith(f"{package}.") for package in _packages()
-    )
+    """Say whether tasks are imported from a module of this name."""
+    if TASKS in module_name.split(".") and _is_in(module_name, _packages()):
+        return True
+    return _is_in(module_name, _named())
+
+
+def _is_in(module_name: str, packages: Iterable[str]) -> bool:
+    return any(f"{module_name}.".startswith(f"{package}.") for package in packages)
 
 
 def _packages() -> Iterator[str]:
     yield from (config.name for config in apps.get_app_configs())
     yield from conf.project_packages()
+
+
+def _named() -> Iterator[str]:
+    """Yield the modules and packages that the settings name."""
     for alias in task_backends.settings:
         try:
             yield from getattr(task_backends[alias], "modules", ())

@@ -8,7 +8,12 @@ from django.test.utils import CaptureQueriesContext
 from django_jobflow import operate
 from django_jobflow.models import JobRecord, SucceededJob
 from tests.admin.site import act, list_url, said, superuser, user_with
-from tests.factories import FailedJobFactory, JobRecordFactory, SucceededJobFactory
+from tests.factories import (
+    FailedJobFactory,
+    JobRecordFactory,
+    SucceededJobFactory,
+    WorkerFactory,
+)
 
 
 def states_of(rows):
@@ -169,7 +174,7 @@ class DeleteTests(ActionTestCase):
                 "select_across": "1",
                 "_selected_action": "1",
             }
-            with self.subTest(count=count), self.assertNumQueries(7):
+            with self.subTest(count=count), self.assertNumQueries(8):
                 response = self.client.post(list_url("failedjob"), data)
         self.assertContains(response, "41 jobs are selected.")
         self.assertContains(response, 'name="select_across" value="1"')
@@ -258,6 +263,11 @@ class PermissionTests(TestCase):
         self.client.force_login(user_with("view_succeededjob", "delete_jobrecord"))
         assert [] == self.offered("succeededjob")
 
-    def test_workers_have_no_action(self):
-        self.client.force_login(superuser())
-        assert [] == self.offered("worker")
+    def test_workers_are_recycled_by_who_may_stop_them(self):
+        WorkerFactory()
+        for permissions, offered in ((), []), (["stop_worker"], ["recycle"]):
+            user = user_with("view_worker", *permissions)
+            self.client.force_login(user)
+
+            assert offered == self.offered("worker")
+            user.delete()

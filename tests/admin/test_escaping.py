@@ -11,11 +11,17 @@ from django.utils import timezone
 from django_jobflow.models import (
     AuditEntry,
     Batch,
+    BulkOperation,
+    Configuration,
     FailedJob,
     FailureGroup,
+    History,
     JobRecord,
+    Key,
     Limit,
     Pause,
+    Queue,
+    SavedView,
     SucceededJob,
     Worker,
 )
@@ -48,7 +54,11 @@ JSON = {
     "on_success": {"name": EVIL, EVIL: EVIL},
     "on_finish": {"name": EVIL, "kwargs": {EVIL: EVIL}},
 }
-MODELS = (JobRecord, SucceededJob, Worker, Batch, Pause, Limit, AuditEntry, FailureGroup)
+MODELS = (
+    *(JobRecord, SucceededJob, Worker, Batch, Pause, Limit, AuditEntry, FailureGroup),
+    *(BulkOperation, SavedView),
+)
+WITHOUT_ROWS = (Queue, Key, Configuration, History)
 LISTS = (
     "jobrecord",
     "failedjob",
@@ -59,6 +69,8 @@ LISTS = (
     "limit",
     "auditentry",
     "failuregroup",
+    "bulkoperation",
+    "savedview",
 )
 NUMBERS = count()  # for keys, which only one record holds
 KEPT = {"state", "kind"}  # which the database itself holds to its few words
@@ -123,6 +135,8 @@ def rows(client):
         LimitFactory(**evil(Limit)),
         FailureGroupFactory(**evil(FailureGroup, fingerprint="0" * 32)),
         AuditEntry.objects.create(**evil(AuditEntry, action=EVIL[:30], via="code")),
+        BulkOperation.objects.create(**evil(BulkOperation, action=EVIL[:30], via="code")),
+        SavedView.objects.create(**evil(SavedView, name=EVIL[:100], is_shared=True)),
     ]
 
 
@@ -164,6 +178,13 @@ def test_lists(client, rows):
         harmless(client.get(list_url(model)))
         for name in ("q", "name", "queue", "state", EVIL):
             harmless(client.get(list_url(model, **{name: EVIL}), follow=True), shows=False)
+
+
+def test_pages_that_have_no_rows_of_their_own(client, rows):
+    for model in WITHOUT_ROWS:
+        page = client.get(list_url(model._meta.model_name), follow=True)
+
+        harmless(page, shows=model in {Queue, Key})
 
 
 def test_pages_that_lead_to_a_deletion(client, rows):
@@ -208,4 +229,4 @@ def test_every_page_of_the_package_has_been_rendered_here():
 
     ours = {model for model in admin.site._registry if model._meta.app_label == "jobflow"}
 
-    assert {FailedJob, *MODELS} == ours
+    assert {FailedJob, *MODELS, *WITHOUT_ROWS} == ours

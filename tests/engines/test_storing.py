@@ -70,6 +70,7 @@ class EnqueueTests(StoringContract):
             "held_queue_key": None,
             "held_execution_key": None,
             "parked_for": None,
+            "fingerprint": None,
             "expires": None,
             "expires_at": None,
             "reserved_by": None,

@@ -56,6 +56,7 @@ ILLEGAL = {
         *each(states.KEYED, execution_key="k", held_execution_key=None),
         *each(states.KEYED, execution_key=None, held_execution_key=DIGEST),
     ],
+    "jobflow_job_failed_as": each(set(JobState) - {JobState.FAILED}, fingerprint=DIGEST),
     "jobflow_job_parked_waits": each(set(JobState) - {JobState.WAITING}, parked_for="j"),
 }
 

@@ -35,6 +35,9 @@ class ExactCharFieldTests:
             "held_queue_key",
             "held_execution_key",
             "parked_for",
+            "fingerprint",
+            "supervisor",
+            "stops",
         } == exact
 
 

@@ -47,9 +47,13 @@ class JobRecordTests:
             assert ("view", "delete") == model._meta.default_permissions
 
     def test_each_action_has_its_permission(self):
-        assert ["retry_jobrecord", "cancel_jobrecord", "run_now_jobrecord"] == [
-            name for name, _ in JobRecord._meta.permissions
-        ]
+        assert [
+            "retry_jobrecord",
+            "cancel_jobrecord",
+            "run_now_jobrecord",
+            "reschedule_jobrecord",
+            "edit_jobrecord",
+        ] == [name for name, _ in JobRecord._meta.permissions]
 
 
 @pytest.mark.django_db

@@ -487,8 +487,8 @@ class PathTests:
 
         assert (
             "tests.app.tasks.add: expected a module that a worker may import, got "
-            "'tests.app.tasks'. Add its package to INSTALLED_APPS, or to "
-            "TASKS['default']['OPTIONS']['modules']." == str(caught.value)
+            "'tests.app.tasks'. Move the task to the tasks.py of an installed app, or add the "
+            "module to TASKS['default']['OPTIONS']['modules']." == str(caught.value)
         )
 
     def test_name_of_another_job_is_refused(self):

@@ -55,6 +55,24 @@ class FindTests:
 
         assert sys.modules[name].late is found
 
+    @pytest.mark.parametrize(
+        ("name", "is_imported"),
+        [("tasks", True), ("tasks.sub", True), ("deep.tasks", True), ("scripts", False)],
+    )
+    def test_module_of_an_app_is_imported_if_it_is_for_tasks(
+        self, module, tmp_path, settings, name, is_imported
+    ):
+        app = f"newcomer_{name.replace('.', '_')}"
+        package = tmp_path / app
+        package.joinpath(*name.split(".")[:-1]).mkdir(parents=True)
+        (package / "__init__.py").touch()
+        module(f"{app}.{name}")
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, app]
+
+        found = resolving.find_task(f"{app}.{name}.late")
+
+        assert (found is not None, f"{app}.{name}" in sys.modules) == (is_imported,) * 2
+
     @pytest.mark.parametrize("path", ["stranger.late", "strangers.late", "os.system"])
     def test_module_elsewhere_is_not_imported(self, module, path):
         name = module(path.partition(".")[0]) if path != "os.system" else ""

@@ -106,7 +106,10 @@ class Page(HTMLParser):
 
 def evil(model, **facts):
     """Return what stands in the columns of a row that somebody has written with evil in mind."""
-    texts = {field.attname: JSON.get(field.attname, EVIL) for field in COLUMNS[model]}
+    texts = {
+        field.attname: JSON.get(field.attname, EVIL[: field.max_length])
+        for field in COLUMNS[model]
+    }
     if "queue_key" in texts:
         texts |= {key: f"{EVIL}{next(NUMBERS)}" for key in ("queue_key", "execution_key")}
     return texts | facts

@@ -5,6 +5,7 @@ that it works inside the transaction of a test.
 """
 
 import asyncio
+from contextvars import copy_context
 from datetime import timedelta
 
 from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
@@ -27,7 +28,8 @@ def drain(engine):
     """Execute what can run now, and settle it."""
     while started := take(engine):
         for reservation in started:
-            run(engine, Execution(reservation, registry.get(reservation.name)))
+            # What a body finds as its context is not left to the test.
+            copy_context().run(run, engine, Execution(reservation, registry.get(reservation.name)))
 
 
 def take(engine):

@@ -39,6 +39,10 @@ SCREENSHOTS = Path(__file__).parent.parent.parent / "docs" / "_static" / "screen
 SCREENSHOTS_WANTED = "JOBFLOW_TEST_SCREENSHOTS"  # the key that asks for pictures for the docs
 COLOURS = 128  # of a picture: enough for a page without photographs
 RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+# What axe loads before it looks. Style sheets are not: only a rule that is not run reads them,
+# and of one with an @import, as Django 5.2's forms.css is, axe makes an inline copy. Our policy
+# forbids that, and the browser would complain of it as if the page had done it.
+PRELOAD = {"assets": ["media"]}
 
 
 class Browse:
@@ -166,7 +170,8 @@ def check(page, within="#content", *, but=()):
     from axe_playwright_python.sync_playwright import Axe
 
     page.evaluate(Axe().axe_script)
-    options = {"runOnly": RULES, "rules": {name: {"enabled": False} for name in but}}
+    without = {name: {"enabled": False} for name in but}
+    options = {"runOnly": RULES, "rules": without, "preload": PRELOAD}
     for theme in THEMES:
         change_theme(page, theme)
         found = page.evaluate("([within, options]) => axe.run(within, options)", [within, options])

@@ -369,7 +369,7 @@ class StatusTests:
 class OptionTests:
     @pytest.mark.django_db
     def test_options_of_the_declaration_are_those_of_the_job(self):
-        # On Django 6.0 a call with options of its own has declared the job anew.
+        # A call of another test, with options of its own, may have declared the job anew.
         definition = job_of(tasks.fail_until).definition()
 
         assert (3, timedelta(0), timedelta(hours=1)) == (

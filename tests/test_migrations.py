@@ -95,14 +95,15 @@ class MigrateTests:
 
     def test_schema_goes_and_comes_back(self, restored):
         assert TABLES == tables()
-        before = {model: constraints(model) for model in MODELS}
+        made = []
+        for _ in range(2):  # what other tests have altered is no schema that migrations make
+            migrate("zero")
+            assert set() == tables()
+            call_command("migrate", "jobflow", verbosity=0)
+            assert TABLES == tables()
+            made.append({model: constraints(model) for model in MODELS})
 
-        migrate("zero")
-        assert set() == tables()
-        call_command("migrate", "jobflow", verbosity=0)
-
-        assert TABLES == tables()
-        assert before == {model: constraints(model) for model in MODELS}
+        assert made[0] == made[1]
 
     def test_rows_go_with_the_schema_and_new_ones_fit(self, restored):
         JobRecordFactory()

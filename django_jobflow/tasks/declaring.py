@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields, make_dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from django_jobflow.declare.job import KEYS
 from django_jobflow.tasks.compat import (
@@ -24,11 +25,15 @@ from django_jobflow.tasks.options import (
     OPTIONS,
     UNSET,
     check_options,
+    declaration_of,
     keep_beside,
 )
+from django_jobflow.tasks.resolving import found_under
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+NO_TASK = "Expected {!r} to point to a Task instance."  # as Django has it
 
 
 def using(
@@ -45,12 +50,14 @@ def using(
     Args:
         run_after: An aware datetime, or a timedelta from the enqueue on, by the clock of the
             database.
-        options: Those of ``Job.using``. A value of None is a value here.
+        options: Those of ``Job.using``: they belong to what is enqueued through what is
+            returned, and change nothing else. None stands for what the declaration says, but
+            ``timeout=None`` for no limit.
 
     Raises:
         InvalidTask: An option is unknown, belongs to the declaration or has a wrong value.
     """
-    check_options(self.module_path, options)
+    check_options(self.module_path, {k: v for k, v in options.items() if v is not None})
     for name, value in options.items():
         if name not in CALLED or (name in KEYS and callable(value)):
             raise InvalidTask(
@@ -63,21 +70,58 @@ def using(
         "run_after": run_after,
         "backend": backend,
     }
-    changes = {name: value for name, value in core.items() if value is not None} | options
+    origin = declaration_of(self)
+    changes = {name: value for name, value in core.items() if value is not None}
+    for name, value in options.items():
+        is_said = value is not None or name == "timeout"
+        changes[name] = value if is_said else getattr(origin, name)
     after = changes.get("run_after", self.run_after)
     if isinstance(after, timedelta) and not _takes_spans(changes.get("backend", self.backend)):
         changes["run_after"] = timezone.now() + after
-    return replace(self, **changes)
+    return replace(self, **changes, declaration=origin)
 
 
 def _takes_spans(alias: str) -> bool:
     return bool(getattr(task_backends[alias], "takes_spans", False))
 
 
+def reduced(self: Any) -> Any:
+    """Have pickle keep the path, and what is not as the task has it that is found there.
+
+    So what only the declaration says, such as a callable, need not be something to pickle.
+    """
+    found = found_under(self)
+    changes = {name: getattr(self, name) for name in _FIELDS}
+    if type(found) is type(self):
+        changes = {n: value for n, value in changes.items() if value != getattr(found, n)}
+    return rebuilt, (type(self), self.module_path, changes)
+
+
+def rebuilt(cls: type[Any], path: str, changes: Mapping[str, Any]) -> Any:
+    """Return what was pickled.
+
+    Raises:
+        ValueError: There is no task under its path any more.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ValueError(NO_TASK.format(path)) from error
+    if not isinstance(found, Task):
+        raise ValueError(NO_TASK.format(path))
+    if type(found) is cls:
+        changes = {**changes, "declaration": declaration_of(found)}
+        return found if len(changes) == 1 else replace(found, **changes)
+    core = {each.name: getattr(found, each.name) for each in fields(Task)}
+    return cls(**{**core, **changes})
+
+
 def _field(name: str) -> tuple[str, Any, Any]:
     # Out of the hash, since some have values without one.
     if name == "metadata":
         return name, Any, field(default_factory=dict, hash=False, repr=False)
+    if name == "declaration":
+        return name, Any, field(default=None, compare=False, repr=False)
     return name, Any, field(default=UNSET, hash=False, repr=False)
 
 
@@ -87,6 +131,7 @@ if TYPE_CHECKING:
         """A task with the options of a job as fields."""
 
         metadata: dict[str, Any]
+        declaration: Task[P, R] | None
 
         def using(
             self,
@@ -101,17 +146,22 @@ if TYPE_CHECKING:
 else:
     JobflowTask = make_dataclass(
         "JobflowTask",
-        [_field(name) for name in OPTIONS],
+        [_field(name) for name in (*OPTIONS, "declaration")],
         bases=(Task,),
         namespace={
-            "__doc__": "A task with the options of a job; UNSET is what nobody has said.",
+            "__doc__": "A task with the options of a job; UNSET is what nobody has said.\n\n"
+            "``declaration`` is what was decorated, of a task that ``using`` has made.",
             "__module__": __name__,
             "using": using,
+            "__reduce__": reduced,
         },
         frozen=True,
         kw_only=True,
         slots=True,
     )
+
+
+_FIELDS = tuple(each.name for each in fields(Task) if each.name != "func") + OPTIONS
 
 
 @overload

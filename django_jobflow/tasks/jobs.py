@@ -13,8 +13,8 @@ from django_jobflow.exceptions import InvalidJob
 from django_jobflow.outcomes import ErrorInfo
 from django_jobflow.tasks import running, telling
 from django_jobflow.tasks.compat import InvalidTask, Task
-from django_jobflow.tasks.options import declared, options_of
-from django_jobflow.tasks.resolving import find_task
+from django_jobflow.tasks.options import UNSET, declaration_of, declared, options_of
+from django_jobflow.tasks.resolving import find_task, found_under
 
 LONGEST = timedelta(hours=1)  # for which a task may run that says nothing of a timeout
 
@@ -26,7 +26,7 @@ class TaskJob(Job):
 
     _fallbacks = {"timeout": LONGEST}
     _task: ClassVar[Task[..., Any]]
-    _said: ClassVar[dict[str, Any]]
+    _facts: ClassVar[dict[str, Any]]  # of its declaration, as they were
 
     def on_success(self, result: Any) -> None:
         """Send ``task_finished``."""
@@ -51,36 +51,59 @@ class TaskJob(Job):
 def job_of(task: Task[..., Any]) -> type[TaskJob]:
     """Return the job that the calls of *task* are stored as, made when it is met first.
 
-    What the task says about one call (its queue, its priority) is none of the job's business:
-    ``using`` makes tasks that are alike but for these.
+    It is that of the declaration: what ``using`` says is said of some calls, and none of the
+    job's business.
 
     Raises:
-        InvalidTask: An option has a wrong value, or another job has the name.
+        InvalidTask: An option has a wrong value, another job has the name, or the function is
+            declared with other options already.
     """
-    said = declared(options_of(task))
-    job = registry.find(task.module_path)
+    origin = declaration_of(task)
+    job, facts = registry.find(origin.module_path), facts_of(origin)
     if (
         job is not None
         and issubclass(job, TaskJob)
-        and job._task.func is task.func
-        and job._said == said
+        and job._task.func is origin.func
+        and job._facts == facts
     ):
         return job
+    _refuse_another(origin, facts)
     try:
-        return _declare(task, said)
+        return _declare(origin, facts)
     except InvalidJob as error:
         raise InvalidTask(str(error)) from error
 
 
-def _declare(task: Task[..., Any], said: Mapping[str, Any]) -> type[TaskJob]:
-    function = task.func
+def facts_of(task: Task[..., Any]) -> dict[str, Any]:
+    """Return what a declaration says of its job."""
+    return {**declared(options_of(task)), "takes_context": task.takes_context}
+
+
+def _refuse_another(origin: Task[..., Any], facts: Mapping[str, Any]) -> None:
+    """Refuse to declare a function otherwise than workers find it declared."""
+    found = found_under(origin)
+    if found is None or found.func is not origin.func:
+        return
+    known = facts_of(declaration_of(found))
+    if known != facts:
+        either = {**known, **facts}
+        names = sorted(n for n in either if known.get(n, UNSET) != facts.get(n, UNSET))
+        raise InvalidTask(
+            f"{origin.module_path}: expected one declaration of this function, got another "
+            f"with other {', '.join(names)}. Say options of a call with using(), and decorate "
+            "another function where they cannot be said there."
+        )
+
+
+def _declare(task: Task[..., Any], facts: Mapping[str, Any]) -> type[TaskJob]:
+    function, said = task.func, declared(facts)
     refuse_generator(task.module_path, function)
     body: dict[str, Any] = {
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
         "_task": task,
-        "_said": dict(said),
+        "_facts": dict(facts),
         "queue": task.queue_name,
         "priority": int(task.priority),
         "name": task.module_path,

@@ -61,6 +61,11 @@ def options_of(task: Task[..., Any]) -> dict[str, Any]:
     return said if kept is None else kept | said
 
 
+def declaration_of(task: Task[..., Any]) -> Task[..., Any]:
+    """Return what was decorated, of a task that ``using`` has made; else the task itself."""
+    return getattr(task, "declaration", None) or task
+
+
 def declared(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of *options* that make the job."""
     return {

@@ -39,6 +39,12 @@ def find_task(path: str) -> Task[..., Any] | None:
     return None
 
 
+def found_under(task: Task[..., Any]) -> Task[..., Any] | None:
+    """Return what is found under the path of *task*, which need not be this task."""
+    module = sys.modules.get(str(task.func.__module__))
+    return _task_in(module, task.func.__qualname__.split("."), task.module_path)
+
+
 def check_path(task: Task[..., Any]) -> None:
     """Refuse a task that a worker would not find.
 
@@ -49,7 +55,7 @@ def check_path(task: Task[..., Any]) -> None:
     if _checked.get(path) is task.func:
         return
     module_name = str(task.func.__module__)
-    found = _task_in(sys.modules.get(module_name), task.func.__qualname__.split("."), path)
+    found = found_under(task)
     if found is None or found.func is not task.func:
         raise InvalidTask(
             f"{path}: expected the task of this function to be what is found under this path, "

@@ -21,7 +21,6 @@ from django_jobflow.tasks.compat import (
     task_backends,
     task_enqueued,
 )
-from django_jobflow.tasks.jobs import job_of
 from tests.app import tasks
 from tests.factories import JobRecordFactory, SucceededJobFactory
 
@@ -369,8 +368,7 @@ class StatusTests:
 class OptionTests:
     @pytest.mark.django_db
     def test_options_of_the_declaration_are_those_of_the_job(self):
-        # A call of another test, with options of its own, may have declared the job anew.
-        definition = job_of(tasks.fail_until).definition()
+        definition = registry.get("tests.app.tasks.fail_until").definition()
 
         assert (3, timedelta(0), timedelta(hours=1)) == (
             definition.max_attempts,
@@ -434,7 +432,7 @@ class OptionTests:
 
     def test_retention_of_nothing_leaves_nothing(self):
         with registry.isolated():
-            kept = task(retain_succeeded=0)(tasks.add.func)
+            kept = task(retain_succeeded=0)(undecorated)
 
             assert timedelta(0) == registry.get(kept.module_path).definition().retain_succeeded
 
@@ -459,7 +457,80 @@ class OptionTests:
 
     def test_options_that_contradict_each_other_are_refused(self):
         with pytest.raises(InvalidTask, match="expected transactional to be False for an async"):
-            task(transactional=True)(tasks.add_async.func)
+            task(transactional=True)(undecorated_async)
+
+    @pytest.mark.django_db
+    def test_options_of_a_call_change_nothing_else(self):
+        job = registry.get("tests.app.tasks.unique")
+        before = job.definition()
+
+        tasks.unique.using(
+            max_attempts=9, timeout=None, queue_key="k", unique_for=60, keep_logs=True, notify="n"
+        ).enqueue("a")
+        result = tasks.unique.enqueue("a")
+
+        assert job is registry.get("tests.app.tasks.unique")
+        assert before == job.definition()
+        record = JobRecord.objects.get(pk=result.id)
+        assert ("unique:a", before.max_attempts, before.timeout) == (
+            record.queue_key,
+            record.max_attempts,
+            record.timeout,
+        )
+        assert {"jobflow.task": {"backend": "default"}} == record.meta
+
+    @pytest.mark.django_db
+    def test_none_stands_for_what_the_declaration_says(self):
+        named = tasks.unique.using(queue_key="k", max_attempts=9, tags=["a"], unique_for=60)
+
+        result = named.using(queue_key=None, max_attempts=None, unique_for=None).enqueue("a")
+
+        record = JobRecord.objects.get(pk=result.id)
+        assert ("unique:a", 1, ["a"]) == (record.queue_key, record.max_attempts, record.tags)
+
+    def test_call_of_a_task_that_was_declared_elsewhere_declares_nothing(self, settings):
+        settings.TASKS = {
+            "default": {"BACKEND": "django_jobflow.tasks.DummyBackend"},
+            "ours": {"BACKEND": "django_jobflow.tasks.JobflowBackend", "QUEUES": []},
+        }
+        with registry.isolated():
+            declared = task(max_attempts=3, priority=5)(undecorated)
+
+            moved = declared.using(backend="ours", queue_name="slow", max_attempts=9, priority=7)
+
+            definition = registry.get(moved.module_path).definition()
+        assert (3, "default", 5) == (
+            definition.max_attempts,
+            definition.queue,
+            definition.priority,
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "names"),
+        [
+            ({"max_attempts": 9, "base_delay": 0}, "base_delay, max_attempts"),
+            ({"timeout": None}, "timeout"),
+        ],
+    )
+    def test_second_declaration_of_a_function_is_refused(self, options, names):
+        before = registry.get("tests.app.tasks.add")
+
+        with pytest.raises(InvalidTask) as caught:
+            task(**options)(tasks.add.func)
+
+        assert (
+            "tests.app.tasks.add: expected one declaration of this function, got another with "
+            f"other {names}. Say options of a call with using(), and decorate another function "
+            "where they cannot be said there." == str(caught.value)
+        )
+        assert before is registry.get("tests.app.tasks.add")
+
+    def test_second_declaration_that_says_the_same_of_the_job_is_taken(self):
+        before = registry.get("tests.app.tasks.fail_until")
+
+        task(max_attempts=3, base_delay=0, takes_context=True, priority=9)(tasks.fail_until.func)
+
+        assert before is registry.get("tests.app.tasks.fail_until")
 
 
 class PathTests:
@@ -503,6 +574,10 @@ class PathTests:
 
 def undecorated():
     """A function that is no task under its own name."""
+
+
+async def undecorated_async():
+    """An async one."""
 
 
 class ClassTests:

@@ -19,7 +19,8 @@ from django_jobflow.tasks.compat import (
     TaskResultStatus,
     task_backends,
 )
-from django_jobflow.tasks.options import FOREIGN, options_of
+from django_jobflow.tasks.declaring import rebuilt
+from django_jobflow.tasks.options import FOREIGN, declaration_of, options_of
 from tests.app import tasks
 
 STOCK = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
@@ -44,6 +45,7 @@ def backends(settings):
         "stock": {"BACKEND": f"{STOCK}.backends.immediate.ImmediateBackend", "QUEUES": []},
     }
     settings.TASKS["JobflowBackend"]["QUEUES"] = ["default", "email"]
+    settings.TASKS["any"] = settings.TASKS["JobflowBackend"]
     with registry.isolated():
         yield
 
@@ -57,7 +59,7 @@ class ClassTests:
         expected = ({*NAMES, *READERS, "queue_key", "execution_key"} - FOREIGN) | {"metadata"}
 
         core = set(Task.__dataclass_fields__)
-        assert expected == set(JobflowTask.__dataclass_fields__) - core
+        assert expected == set(JobflowTask.__dataclass_fields__) - core - {"declaration"}
 
     def test_what_nobody_has_said_is_unset(self):
         declared = task(backend="DummyBackend", timeout=None)(add)
@@ -70,13 +72,35 @@ class ClassTests:
         assert hash(one) == hash(other)
         assert one != other
 
-    @pytest.mark.skipif(django.VERSION < (6, 1), reason="Tasks are pickled since Django 6.1.")
-    def test_is_pickled_with_its_options(self):
-        declared = tasks.fail_until.using(backend="JobflowBackend", tags=["a"])
+    @pytest.mark.parametrize(
+        "made",
+        [
+            tasks.unique,
+            tasks.unique.using(backend="any", queue_key="k", run_after=timedelta(hours=1)),
+            tasks.fail_until.using(backend="any", max_attempts=9, tags=["a"]),
+        ],
+    )
+    def test_is_pickled_with_its_options(self, made):
+        read = pickle.loads(pickle.dumps(made))
 
-        read = pickle.loads(pickle.dumps(declared))
+        assert made == read
+        assert declaration_of(made) is declaration_of(read)
 
-        assert (declared, UNSET) == (read, read.backoff)
+    def test_is_pickled_where_its_path_leads_to_a_task_of_another_class(self, settings):
+        made = task(backend="DummyBackend", tags=["a"])(tasks.add.func)
+        stock = task(backend="stock")(tasks.add.func)
+        pickled = pickle.dumps(made)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tasks, "add", stock)
+            read = pickle.loads(pickled)
+
+        assert made == read
+
+    @pytest.mark.parametrize("path", ["does.not.exist", "builtins.any"])
+    def test_what_was_pickled_may_be_gone(self, path):
+        with pytest.raises(ValueError, match=f"Expected '{path}' to point to a Task instance."):
+            rebuilt(JobflowTask, path, {})
 
     def test_span_becomes_a_moment_where_the_backend_takes_none(self):
         declared = task(backend="DummyBackend")(add).using(run_after=timedelta(minutes=5))

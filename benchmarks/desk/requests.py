@@ -280,7 +280,7 @@ def saved_views(sample: Sample) -> Iterator[Request]:
     "jobflow_failuregroup_changelist",
     "jobflow_failuregroup_change",
     "jobflow_failuregroup_history",
-    *(f"jobflow_failuregroup_{verb}" for verb in ("mute", "unmute", "retry", "discard")),
+    *(f"jobflow_failuregroup_{verb}" for verb in ("mute", "unmute")),
 )
 def failures(sample: Sample) -> Iterator[Request]:
     pk = FailureGroup._base_manager.order_by("count", "pk").values_list("pk", flat=True)[:1][0]
@@ -290,8 +290,14 @@ def failures(sample: Sample) -> Iterator[Request]:
     yield Request("its history, failures", url("failuregroup_history", pk))
     yield Request("mute a kind of failure", url("failuregroup_mute", pk), {"for": "day"})
     yield Request("unmute it", url("failuregroup_unmute", pk), {})
-    yield Request("retry its 100 jobs", url("failuregroup_retry", pk), {})
-    yield Request("delete its jobs", url("failuregroup_discard", pk), {})
+    search = {"q": f"state:failed fingerprint:{pk}"}
+    yield Request("its failed jobs", url("jobrecord_changelist", **search))
+    for verb in ("retry", "delete"):
+        asked = search | {"action": verb}
+        yield Request(f"{verb} its jobs: dry run", url("bulkoperation_start", **asked))
+    yield Request(
+        "retry its jobs: start", url("bulkoperation_start"), search | {"action": "retry"}
+    )
 
 
 # Batches

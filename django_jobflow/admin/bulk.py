@@ -15,6 +15,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
@@ -26,13 +27,21 @@ from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import ReadOnlyAdmin
 from django_jobflow.admin.facts import Fact
 from django_jobflow.exceptions import InvalidJob
-from django_jobflow.models import AuditAction, BulkOperation, BulkState, JobRecord, SucceededJob
+from django_jobflow.models import (
+    AuditAction,
+    BulkOperation,
+    BulkState,
+    FailureGroup,
+    JobRecord,
+    SucceededJob,
+)
 from django_jobflow.models.bulk import RATE
 from django_jobflow.observe import spans
 from django_jobflow.observe.searching import wants_succeeded
 from django_jobflow.search import Search, SearchError, parse
 
 SEARCH_SHOWN = 80  # characters of it in a list
+KIND_SHOWN = 200  # characters of the name of a kind of failure
 BADGES = {
     BulkState.RUNNING: "in_progress",
     BulkState.STOPPED: "waiting",
@@ -120,6 +129,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             "search_error": search_error,
             "problem": problem,
             "preview": preview,
+            "kind": self._kind(request, str(preview.search)) if preview else None,
             "told": told_of(action, preview) if preview else (),
         }
         template = "admin/jobflow/bulkoperation/start.html"
@@ -132,6 +142,21 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         if self.has_view_permission(request):
             return HttpResponseRedirect(self.page_url(BulkOperation, operation.pk))
         return HttpResponseRedirect(self._address(JobRecord, "changelist"))
+
+    def _kind(self, request: HttpRequest, text: str) -> SafeString | None:
+        """Return the name of the failures that a search asks for by fingerprint, as a link."""
+        try:
+            terms = parse(text).of("fingerprint")
+        except SearchError:  # of another version
+            return None
+        if not terms or not self.may_view(request, FailureGroup):
+            return None
+        rows = FailureGroup._base_manager.using(conf.current().DATABASE)
+        group = rows.filter(pk=terms[0].values[0]).first()
+        if group is None:
+            return None
+        url, label = self.page_url(FailureGroup, group.pk), Truncator(str(group)).chars(KIND_SHOWN)
+        return format_html('<a href="{}">{}</a>', url, label)
 
     def _site(self, request: HttpRequest) -> dict[str, Any]:
         request.current_app = self.admin_site.name
@@ -175,7 +200,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             "badge": self.badge(row),
             "percent": row.percent,
             "progress_text": self.progress(row),
-            "facts": list(_facts(row)),
+            "facts": list(_facts(row, self._kind(request, row.search))),
             "error": row.error,
             "button_url": self._address(BulkOperation, word, row.pk) if may_stop else "",
             "button_label": _("Stop") if stops else _("Go on"),
@@ -269,8 +294,10 @@ def _rate(text: str) -> int:
     )
 
 
-def _facts(operation: BulkOperation) -> Any:
+def _facts(operation: BulkOperation, kind: SafeString | None) -> Any:
     yield Fact(_("Search"), operation.search)
+    if kind is not None:
+        yield Fact(_("Failures"), kind)
     yield Fact(_("By"), operation.by or "-")
     yield Fact(_("Started"), cells.full(operation.created_at))
     if operation.finished_at is not None:

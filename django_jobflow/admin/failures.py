@@ -132,7 +132,8 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             "failed_count": min(count, FAILED_COUNTED),
             "has_more": count > FAILED_COUNTED,
             "parts": _newest_parts(newest) if self.may_view(request, JobRecord) else [],
-            "buttons": list(self._buttons(row, offered, has_failed=bool(newest))),
+            "buttons": list(self._buttons(row, offered)),
+            "offers": self._offers(request, row) if newest else [],
             "mute_url": self._mute_url(row, offered),
             "spans": group_verbs.SPAN_LABELS,
         }
@@ -145,16 +146,17 @@ class FailureGroupAdmin(ReadOnlyAdmin):
             "url": self.page_url(JobRecord, record.pk) if may_open else "",
         }
 
-    def _buttons(
-        self, group: FailureGroup, offered: list[GroupVerb], *, has_failed: bool
-    ) -> Iterator[Button]:
+    def _buttons(self, group: FailureGroup, offered: list[GroupVerb]) -> Iterator[Button]:
         for verb in offered:
-            if verb.name == "unmute":
-                applies = group.muted_at is not None
-            else:
-                applies = has_failed and verb.name != "mute"
-            if applies:
+            if verb.name == "unmute" and group.muted_at is not None:
                 yield Button(verb.name, verb.label, self._address(self.model, verb.name, group.pk))
+
+    def _offers(self, request: HttpRequest, group: FailureGroup) -> list[dict[str, Any]]:
+        """Return what can be done to all its failed jobs, which whoever may see jobs is asked."""
+        if not self.may_view(request, JobRecord):
+            return []
+        found = group_verbs.offers(group, request)
+        return [{"label": label, "url": url} for label, url in found]
 
     def _mute_url(self, group: FailureGroup, offered: list[GroupVerb]) -> str:
         if group.is_muted() or GROUP_VERBS["mute"] not in offered:

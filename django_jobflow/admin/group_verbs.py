@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -13,12 +14,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow import conf, control, observe, operate
+from django_jobflow import conf, control
+from django_jobflow.admin import desk
 from django_jobflow.admin.actors import actor_of
-from django_jobflow.admin.verbs import VERBS, Message, deleted, may
+from django_jobflow.admin.bulk import may_do
+from django_jobflow.admin.verbs import Message
 from django_jobflow.models import FailureGroup
+from django_jobflow.search import parse
 
-MOST = 10_000  # failed jobs that one request moves
+ACTIONS = {"retry": gettext_lazy("Retry all"), "delete": gettext_lazy("Delete all")}
+"""What is done to all failed jobs of a group: by workers, as a bulk operation."""
 
 SPANS: dict[str, timedelta | None] = {
     "hour": timedelta(hours=1),
@@ -59,20 +64,6 @@ def may_mute(request: HttpRequest) -> bool:
     return bool(user.has_perm("jobflow.mute_failuregroup"))
 
 
-def _retry(group: FailureGroup, request: HttpRequest) -> Iterator[Message]:
-    subject = _subject(group)
-    done = operate.retry_many(_failed(group)[:MOST], by=actor_of(request), subject=subject)
-    yield from VERBS["retry"].told(done)
-    yield from _rest(group, done.done)
-
-
-def _discard(group: FailureGroup, request: HttpRequest) -> Iterator[Message]:
-    subject = _subject(group)
-    done = operate.delete_many(_failed(group)[:MOST], by=actor_of(request), subject=subject)
-    yield from deleted(done)
-    yield from _rest(group, done.done)
-
-
 def _mute(group: FailureGroup, request: HttpRequest) -> Iterator[Message]:
     span = SPANS.get(request.POST.get("for", ""))
     database = conf.current().DATABASE
@@ -86,27 +77,18 @@ def _unmute(group: FailureGroup, request: HttpRequest) -> Iterator[Message]:
     yield messages.SUCCESS, _("These failures are not muted any more.")
 
 
-def _subject(group: FailureGroup) -> str:
-    return f"fingerprint:{group.pk}"
-
-
-def _failed(group: FailureGroup) -> Any:
-    return observe.failed_like(group.pk, database=group._state.db)
-
-
-def _rest(group: FailureGroup, done: int) -> Iterator[Message]:
-    """Say whether there is more than one request has moved, or that there was nothing."""
-    if done >= MOST:
-        yield messages.WARNING, _("There are more of them: do it again.")
-    elif not done and not _failed(group).exists():
-        yield messages.WARNING, _("No failed job of this group is kept.")
+def offers(group: FailureGroup, request: HttpRequest) -> Iterator[tuple[str | Promise, str]]:
+    """Yield what is offered for all failed jobs of *group*: each leads to what it would do."""
+    start = desk.address(request, "jobflow_bulkoperation_start")
+    search = parse(f"state:failed fingerprint:{group.pk}")
+    for action, label in ACTIONS.items():
+        if start is not None and may_do(request, action, search):
+            yield label, f"{start}?{urlencode({'action': action, 'q': str(search)})}"
 
 
 GROUP_VERBS = {
     verb.name: verb
     for verb in (
-        GroupVerb("retry", gettext_lazy("Retry all"), lambda of: may(of, "retry"), _retry),
-        GroupVerb("discard", gettext_lazy("Delete all"), lambda of: may(of, "delete"), _discard),
         GroupVerb("mute", gettext_lazy("Mute"), may_mute, _mute),
         GroupVerb("unmute", gettext_lazy("Unmute"), may_mute, _unmute),
     )

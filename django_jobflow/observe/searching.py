@@ -114,6 +114,8 @@ class Plan:
     def seek(self) -> Rows:
         """What an index answers of the search, in no order."""
         rows = self.base
+        if self._kind is not None:
+            return self._of_kind(self._kind)
         if self.is_of_succeeded:
             rows = rows if self.states in (None, [SUCCEEDED]) else rows.none()
         elif self.states is not None:
@@ -133,20 +135,44 @@ class Plan:
         return rows.filter(state__in=HELD) if self._is_of_worker else rows
 
     @property
+    def _kind(self) -> str | None:
+        """The fingerprint of the failures that it is about."""
+        terms = self.search.of("fingerprint")
+        return terms[0].values[0] if terms else None
+
+    def _of_kind(self, kind: str) -> Rows:
+        """Return the failed jobs of a *kind*, in no order: a range of the index over them.
+
+        Their state is not asked for. It follows, and a planner might take the index of that.
+        """
+        others = [term for term in self.search.of("fingerprint") if term.values[0] != kind]
+        has_failed = self.states is None or JobState.FAILED in self.states
+        if self.is_of_succeeded or others or not has_failed:
+            return self.base.none()
+        rows = self.base.filter(fingerprint=kind)
+        for term in self.search.of("id"):
+            rows = rows.filter(pk__in=term.values)
+        return rows
+
+    @property
     def _is_of_worker(self) -> bool:
         """Whether it is about what a worker holds now."""
-        is_live = not self.is_of_succeeded and self.states is None
-        return is_live and bool(self.search.of("worker"))
+        return self._is_of_any_state and bool(self.search.of("worker"))
 
     @property
     def _is_of_key(self) -> bool:
         """Whether it is about what holds a key or waits for it, which three indexes know."""
-        is_live = not self.is_of_succeeded and self.states is None
-        return is_live and bool(self.search.of("key"))
+        return self._is_of_any_state and bool(self.search.of("key"))
+
+    @property
+    def _is_of_any_state(self) -> bool:
+        return not self.is_of_succeeded and self.states is None and self._kind is None
 
     @cached_property
     def _timed(self) -> tuple[Term, ...]:
         """The terms about a time that stands in the index of the chosen states."""
+        if self._kind is not None:
+            return ()
         if self.is_of_succeeded:
             return self.search.of("ended", "age")
         if not self.states:
@@ -158,7 +184,7 @@ class Plan:
     @cached_property
     def wells(self) -> tuple[Well, ...]:
         """What the index answers, for each order that there is."""
-        if self.search.of("id") or self._is_of_key:
+        if self.search.of("id") or self._is_of_key or self._kind is not None:
             return (Well(self.seek, NEWEST_FIRST),)
         if self.is_of_succeeded:
             is_old = any(term.sign in {">", ">="} for term in self.search.of("age"))
@@ -201,7 +227,9 @@ class Plan:
     @cached_property
     def rest(self) -> tuple[Term, ...]:
         """The terms that no index answers."""
-        answered = ["id", "state"] if self.is_of_succeeded else ["id", "state", "batch"]
+        answered = ["id", "state", "fingerprint"]
+        if not self.is_of_succeeded and self._kind is None:
+            answered.append("batch")
         if self._is_of_key:
             answered.append("key")
         known = set(map(id, (*self.search.of(*answered), *self._timed)))

@@ -63,6 +63,12 @@ def _exact(text: str, is_quoted: bool) -> Text:
     return Text(text)
 
 
+def _fingerprint(text: str, is_quoted: bool) -> str:
+    if re.fullmatch(r"[0-9a-f]{32}", text, re.ASCII):
+        return text
+    raise Mistake("a fingerprint of 32 digits from 0 to f")
+
+
 def _number(text: str, is_quoted: bool) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= LARGEST:
         return int(text)
@@ -149,6 +155,7 @@ KEYS = {
         Key("key", _exact),
         Key("batch", _number),
         Key("error", _text, is_list=True, negates=True),
+        Key("fingerprint", _fingerprint),
         Key("arg", _scalar, is_list=True, has_members=True),
         Key("age", _span, signs=COMPARISONS),
         Key("enqueued", _moment, signs=(*IS, *COMPARISONS)),

@@ -1,14 +1,18 @@
 """The pages of groups of failures."""
 
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
+from django_jobflow import bulk
 from django_jobflow.admin import group_verbs
+from django_jobflow.engines import engine_for
 from django_jobflow.models import FailureGroup, JobRecord, Release
-from tests.admin.site import act, list_url, page_url, said, superuser, user_with
+from tests.admin.site import act, list_url, page_url, superuser, user_with
 from tests.factories import FailedJobFactory, FailureGroupFactory
 from tests.plans import PROBLEMS, noting
 
@@ -116,7 +120,7 @@ class PageTests:
     def test_page_without_failed_jobs_offers_nothing_to_do_to_them(self, admin):
         response = admin.get(page_url(FailureGroupFactory()))
 
-        assert [] == response.context["buttons"]
+        assert ([], []) == (response.context["buttons"], response.context["offers"])
         assert "None is kept" in response.content.decode()
 
     def test_week_is_told_in_numbers_too(self, admin):
@@ -149,40 +153,83 @@ class PageTests:
         assert [] == told
 
 
-class VerbTests:
-    def post(self, client, group, verb, **data):
-        return client.post(page_url(group, verb), data, follow=True)
+class OfferTests:
+    """What is done to all failed jobs of a group is a bulk operation, looked at before."""
 
-    def test_group_is_retried(self, admin):
+    @pytest.mark.parametrize(
+        ("place", "action", "told"),
+        [(0, "retry", "This retries 2 jobs."), (1, "delete", "This deletes 2 jobs for good.")],
+    )
+    def test_page_leads_to_what_would_be_done(self, admin, place, action, told):
+        group = FailureGroupFactory(message="Attempt # was <refused>.")
+        failed(group), failed(group), FailedJobFactory()
+
+        offer = admin.get(page_url(group)).context["offers"][place]
+        page = admin.get(offer["url"])
+
+        assert told == page.context["told"][0]
+        assert action == page.context["action"]
+        assert f"state:failed fingerprint:{group.pk}" == str(page.context["preview"].search)
+        link = f'<a href="{page_url(group)}">ConnectionError: Attempt # was &lt;refused&gt;.</a>'
+        assert link in page.content.decode()
+
+    def test_workers_carry_it_out_and_its_page_names_the_group(self, admin):
         group = FailureGroupFactory()
         failed(group), failed(group)
         other = FailedJobFactory()
+        url = admin.get(page_url(group)).context["offers"][0]["url"]
+        asked = dict(parse_qsl(urlsplit(url).query))
 
-        response = self.post(admin, group, "retry")
+        page = admin.post(urlsplit(url).path, asked, follow=True)
+        bulk.work(engine_for(), 10)
 
-        assert ["2 jobs will run again."] == said(response)
-        states = set(JobRecord.objects.exclude(pk=other.pk).values_list("state", "fingerprint"))
-        assert {("AVAILABLE", None)} == states
+        states = set(JobRecord.objects.exclude(pk=other.pk).values_list("state", flat=True))
+        assert {"AVAILABLE"} == states
         assert "FAILED" == JobRecord.objects.get(pk=other.pk).state
-        assert ["No failed job of this group is kept."] == said(self.post(admin, group, "retry"))
+        assert [page_url(group) in str(fact.value) for fact in page.context["facts"]].count(True)
 
-    def test_large_group_is_retried_in_parts(self, admin, monkeypatch):
-        monkeypatch.setattr(group_verbs, "MOST", 2)
-        group = FailureGroupFactory()
-        for _ in range(3):
-            failed(group)
+    def test_group_that_is_forgotten_is_not_named(self, admin):
+        group = FailureGroupFactory.build()
+        failed(group)
 
-        assert ["2 jobs will run again.", "There are more of them: do it again."] == said(
-            self.post(admin, group, "retry")
-        )
-        assert ["1 job will run again."] == said(self.post(admin, group, "retry"))
+        start = reverse("admin:jobflow_bulkoperation_start")
+        asked = {"action": "retry", "q": f"fingerprint:{group.pk}"}
+        page = admin.get(start, asked)
 
-    def test_group_is_given_up(self, admin):
+        assert ["This retries 1 job.", None] == [page.context["told"][0], page.context["kind"]]
+
+    @pytest.mark.parametrize(
+        ("permissions", "labels"),
+        [
+            (["start_bulkoperation", "view_jobrecord", "retry_jobrecord"], ["Retry all"]),
+            (["start_bulkoperation", "view_jobrecord", "delete_jobrecord"], ["Delete all"]),
+            (["start_bulkoperation", "retry_jobrecord"], []),
+            (["view_jobrecord", "retry_jobrecord"], []),
+        ],
+    )
+    def test_it_is_offered_to_those_who_may(self, client, permissions, labels):
+        client.force_login(user_with("view_failuregroup", *permissions))
         group = FailureGroupFactory()
         failed(group)
 
-        assert ["1 job was deleted."] == said(self.post(admin, group, "discard"))
-        assert not JobRecord.objects.exists()
+        offers = client.get(page_url(group)).context["offers"]
+
+        assert labels == [str(offer["label"]) for offer in offers]
+
+    def test_who_may_not_see_the_group_is_not_told_its_name(self, client):
+        client.force_login(user_with("start_bulkoperation", "view_jobrecord", "retry_jobrecord"))
+        group = FailureGroupFactory()
+        failed(group)
+
+        start = reverse("admin:jobflow_bulkoperation_start")
+        page = client.get(start, {"action": "retry", "q": f"fingerprint:{group.pk}"})
+
+        assert page.context["kind"] is None
+
+
+class VerbTests:
+    def post(self, client, group, verb, **data):
+        return client.post(page_url(group, verb), data, follow=True)
 
     def test_group_is_muted_and_unmuted(self, admin):
         group = FailureGroupFactory()
@@ -210,7 +257,7 @@ class VerbTests:
         assert not group.is_muted()
 
     def test_group_that_is_gone_leads_to_the_list(self, admin):
-        response = self.post(admin, FailureGroup(pk="0" * 32), "retry")
+        response = self.post(admin, FailureGroup(pk="0" * 32), "mute")
 
         assert [list_url("failuregroup")] == [address for address, _ in response.redirect_chain]
 
@@ -218,24 +265,18 @@ class VerbTests:
 class PermissionTests:
     @pytest.mark.parametrize("verb", group_verbs.GROUP_VERBS)
     @pytest.mark.parametrize(
-        "codename", ["retry_jobrecord", "delete_jobrecord", "mute_failuregroup"]
+        ("codenames", "status"),
+        [
+            (["view_failuregroup", "mute_failuregroup"], 302),
+            (["view_failuregroup", "delete_jobrecord"], 403),
+            (["mute_failuregroup"], 403),
+        ],
     )
-    def test_verb_needs_its_permission(self, client, verb, codename):
-        needed = {"retry": "retry_jobrecord", "discard": "delete_jobrecord"}
-        client.force_login(user_with("view_failuregroup", codename))
+    def test_verb_needs_its_permission_and_that_to_view(self, client, verb, codenames, status):
+        client.force_login(user_with(*codenames))
         group = FailureGroupFactory()
 
-        status = client.post(page_url(group, verb)).status_code
-
-        assert (302 if needed.get(verb, "mute_failuregroup") == codename else 403) == status
-
-    def test_verb_needs_the_permission_to_view(self, client):
-        client.force_login(user_with("retry_jobrecord"))
-        group = FailureGroupFactory()
-        failed(group)
-
-        assert 403 == client.post(page_url(group, "retry")).status_code
-        assert "FAILED" == JobRecord.objects.get().state
+        assert status == client.post(page_url(group, verb)).status_code
 
     def test_who_may_see_no_jobs_sees_no_traceback(self, client):
         client.force_login(user_with("view_failuregroup"))

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from django_jobflow import bulk
+from django_jobflow.engines import engine_for
 from django_jobflow.models import FailureGroup, JobRecord, Release
 from tests.admin.browser import check, screenshot
 from tests.admin.site import list_url, page_url, superuser
@@ -65,10 +67,15 @@ def test_group_is_found_read_and_retried(browse, group, records):
         page.get_by_text("in _post").wait_for()
         check(page)
         screenshot(page, "failure-group")
-        page.get_by_role("button", name="Retry all").click()
-        page.get_by_text("3 jobs will run again.").wait_for()
+        page.get_by_role("link", name="Retry all").click()
+        page.get_by_text("This retries 3 jobs.").wait_for()
+        check(page)
+        screenshot(page, "failure-group-retry")
+        page.get_by_role("button", name="Start").click()
+        page.get_by_text("workers carry it out").wait_for()
 
     browse(story, user=superuser())
+    bulk.work(engine_for(), 10)
 
     assert {"AVAILABLE"} == set(JobRecord.objects.values_list("state", flat=True))
 

@@ -9,8 +9,10 @@ from django.test import TestCase
 from django_jobflow import observe
 from django_jobflow.models import JobRecord
 from django_jobflow.observe import SUCCEEDED, Selection
+from django_jobflow.observe.searching import Plan
+from django_jobflow.search import parse
 from django_jobflow.states import JobState
-from tests.plans import fill, noting, problems
+from tests.plans import fill, noting, problems, run
 
 
 @pytest.mark.skipif(
@@ -51,6 +53,20 @@ class PlanTests(TestCase):
         key = JobRecord.objects.filter(state="WAITING").first().execution_key
 
         assert [] == self.problems(key=key)
+
+    def test_failures_of_a_kind_are_a_range_of_an_index(self):
+        kind = "a" * 32
+        failed = JobRecord.objects.filter(state="FAILED")
+        failed.update(fingerprint=kind)  # so many that another index may seem as good
+        run("ANALYZE jobflow_job")
+        for text in (f"fingerprint:{kind}", f"state:failed fingerprint:{kind}"):
+            plan = Plan(parse(text), JobRecord._base_manager.all())
+            part = plan.seek.filter(pk__gt=failed.first().pk, pk__lte=failed.last().pk)
+            with self.subTest(text=text), noting() as statements:
+                list(plan.found().rows[:50])
+                observe.count_up_to(plan.found().rows, 1000)
+                list(part.order_by("pk").values_list("pk", flat=True)[:100])
+            assert [] == problems(statements)
 
     def test_number_is_found_by_the_primary_key(self):
         pk = JobRecord.objects.latest("id").pk

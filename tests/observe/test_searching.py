@@ -1,6 +1,7 @@
 """What a search finds: all that a reading of each row would, and nothing else."""
 
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from django.db import connection
@@ -16,6 +17,7 @@ from tests.factories import JobRecordFactory, SucceededJobFactory, error_entry
 pytestmark = pytest.mark.django_db
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+KIND, OTHER_KIND = "a" * 32, "b" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +191,66 @@ def test_text_is_no_number(names):
     found = observe.find_rows(parse('arg.order_id:"7"')).rows
 
     assert {"renamed"} == {names[row.pk] for row in found}
+
+
+class KindTests:
+    """Jobs that have failed alike."""
+
+    ROWS: ClassVar = {
+        "email": {"queue": "email", "queue_key": "k"},
+        "old": {"now": NOW - 26 * HOUR},
+        "another": {"fingerprint": OTHER_KIND},
+    }
+    SEARCHES: ClassVar = {
+        f"fingerprint:{KIND}": ["old", "email"],
+        f"state:failed fingerprint:{KIND}": ["old", "email"],
+        f"-state:cancelled fingerprint:{KIND}": ["old", "email"],
+        f"state:cancelled fingerprint:{KIND}": [],
+        f"state:failed fingerprint:{KIND} age>4h": ["old"],
+        f"fingerprint:{KIND} ended:2030-01-31": ["email"],
+        f"fingerprint:{KIND} queue:email": ["email"],
+        f"fingerprint:{KIND} key:k": ["email"],
+        f"fingerprint:{KIND} batch:7": [],
+        f"fingerprint:{KIND} worker:host-1": [],
+        f"fingerprint:{KIND} fingerprint:{KIND}": ["old", "email"],
+        f"fingerprint:{KIND} fingerprint:{OTHER_KIND}": [],
+        f"fingerprint:{OTHER_KIND}": ["another"],
+    }
+
+    @pytest.fixture
+    def kinds(self):
+        stored = {}
+        for name, values in self.ROWS.items():
+            facts = {"state": "FAILED", "now": NOW, "fingerprint": KIND} | values
+            stored[JobRecordFactory(**facts).pk] = name
+        JobRecordFactory(state="FAILED")
+        return stored
+
+    def test_they_are_found_the_newest_first(self, kinds):
+        for text, expected in self.SEARCHES.items():
+            found = observe.find_rows(parse(text), now=NOW)
+            assert expected == [kinds[row.pk] for row in found.rows], text
+            assert len(expected) == found.rows.count(), text
+
+        one = min(kinds)
+        found = observe.find_rows(parse(f"{one} fingerprint:{KIND}"))
+        assert [one] == [row.pk for row in found.rows]
+
+    def test_parts_that_an_operation_does_are_the_same(self, kinds):
+        for text, expected in self.SEARCHES.items():
+            plan = Plan(parse(text), JobRecord._base_manager.all(), NOW)
+            found = plan.sift(plan.seek).order_by("-pk")
+            assert expected == [kinds[row.pk] for row in found], text
+
+    def test_index_answers_for_all_of_a_kind(self, kinds):
+        found = observe.find_rows(parse(f"fingerprint:{KIND}"), window=1)
+
+        assert (2, None) == (found.rows.count(), found.looked_at)
+
+    def test_what_has_succeeded_is_of_no_kind(self):
+        SucceededJobFactory()
+
+        assert not observe.find_rows(parse(f"state:succeeded fingerprint:{KIND}")).rows
 
 
 class WindowTests:

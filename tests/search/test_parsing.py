@@ -33,6 +33,7 @@ VALUES = {
     "id": st.integers(0, 2**63 - 1),
     "state": st.sampled_from(JobState.values),
     "tag": TEXTS.map(Text),
+    "fingerprint": st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
     "key": TEXTS.map(Text),
     "batch": st.integers(0, 2**63 - 1),
     "arg": SCALARS,
@@ -149,6 +150,7 @@ class UnderstoodTests:
         known = {"age": "age>1h"} | {key: f"{key}:1" for key in ("id", "batch", "attempt")}
         known |= {key: f"{key}:2030-01-31" for key in ("enqueued", "due", "ended")}
         known |= {"arg": "arg.x:1", "state": "state:failed", "priority": "priority:1"}
+        known |= {"fingerprint": f"fingerprint:{'0a' * 16}"}
         for key in KEYS:
             assert key == parse(known.get(key, f"{key}:x")).terms[0].key
 
@@ -184,6 +186,11 @@ class RefusedTests:
                 "what has succeeded is in a list of its own: succeeded stands alone.",
             ),
             ("id:x", "x", "expected a whole number, got 'x'."),
+            (
+                "fingerprint:x",
+                "x",
+                "expected a fingerprint of 32 digits from 0 to f, got 'x'.",
+            ),
             (f"id:{2**63}", str(2**63), f"expected a whole number, got '{2**63}'."),
             ("age>soon", "soon", "expected a time as 90s, 15m, 6h, 7d or 2w, got 'soon'."),
             (

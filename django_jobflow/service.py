@@ -20,9 +20,9 @@ class Service:
     partitions: tuple[str, ...] = ()
 
     @property
-    def is_of_all_queues(self) -> bool:
-        """Whether there is no queue that it does not serve."""
-        return not self.queues and not self.excluded
+    def is_of_all(self) -> bool:
+        """Whether there is no queue and no partition that it does not serve."""
+        return not self.queues and not self.excluded and not self.partitions
 
     def serves(self, queue: str, partition: str | None = None) -> bool:
         """Say whether it takes work from *queue*, in *partition* if one is given."""

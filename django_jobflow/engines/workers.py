@@ -141,10 +141,15 @@ class Registering(Ground):
         rows = Worker._base_manager.using(self.alias).values_list("names", flat=True)
         return {name for names in rows for name in names or ()}
 
-    def services(self) -> set[Service]:
-        """Return what the workers take work from.
+    def services(self, silence: timedelta, now: datetime | None = None) -> set[Service]:
+        """Return what the workers take work from that have shown a sign of life in time.
+
+        Args:
+            silence: After which a worker is taken for dead.
 
         Database:
             One statement that reads their table.
         """
-        return {row.service for row in Worker._base_manager.using(self.alias).only(*SERVICE)}
+        rows = Worker._base_manager.using(self.alias)
+        alive = rows.filter(heartbeat_at__gt=self.clock(now, -silence))
+        return {row.service for row in alive.only(*SERVICE)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from django_jobflow import bulk, conf, events, hooks, maintain
@@ -31,6 +32,7 @@ BULK_SECONDS = 0.2  # that the parts of one may take in a turn
 BULK_PAUSE = 0.2  # seconds before the next turn, while there is one
 LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
 COUNT_INTERVAL = timedelta(seconds=1)  # between two writes of what has failed
+NAMED = 5  # partitions that one line names
 FOLD_INTERVAL = timedelta(seconds=5)  # after which failures of this process are in their groups
 
 
@@ -73,6 +75,11 @@ class Duties:
         self.tallies = tallies or Tallies(engine)
         self.lease = settings.LEASE
         self.heartbeat_interval = settings.heartbeat
+        self.service = Service(
+            queues=options.queues or (),
+            excluded=options.exclude,
+            partitions=options.partitions or (),
+        )
         self.wake_up = ""
         # What kept this worker from renewing its leases for so long may have kept all of them.
         self.longest_silence = max(self.lease / 2, settings.heartbeat * 1.5).total_seconds()
@@ -88,7 +95,7 @@ class Duties:
         self._has_counted = False
         self._last_log = 0
         self._beat_at = time.monotonic()
-        self._unserved: set[str] = set()
+        self._unserved: set[tuple[str, str | None]] = set()
         self._renewed_at = time.monotonic()
 
     def do(self, glance: Glance | None = None) -> None:
@@ -208,11 +215,7 @@ class Duties:
             host=host,
             pid=int(pid),
             threads=self.options.threads,
-            service=Service(
-                queues=self.options.queues or (),
-                excluded=self.options.exclude,
-                partitions=self.options.partitions or (),
-            ),
+            service=self.service,
             names=registry.names(),
             supervisor=self.options.supervisor,
             version=__version__,
@@ -226,7 +229,7 @@ class Duties:
             maintain.rescue(self.engine, self.run_hook, self.tallies.note)
             self.fetch.release_forgotten()
         if glance is None or glance.elsewhere:
-            self._warn_of_unserved_queues()
+            self._warn_of_unserved()
 
     def _look_for_cancel_requests(self) -> None:
         self.running.cancel(self.engine.cancel_requests(self.running.reservations()))
@@ -236,21 +239,50 @@ class Duties:
             if self.running.executions.get(execution.id) is execution:
                 self.engine.write_progress(execution.reservation, percent, message)
 
-    def _warn_of_unserved_queues(self) -> None:
-        """Say once of each queue that has work and no living worker that serves it."""
-        if not self.options.queues and not self.options.exclude:
+    def _warn_of_unserved(self) -> None:
+        """Say once of each queue with work, or partition of one, that no living worker serves."""
+        if self.service.is_of_all:
             return
-        services = self.engine.services()
-        if any(service.is_of_all_queues for service in services):
+        for queue, partitions in self._unserved_lanes(self.engine.services(self.lease)):
+            where = {} if partitions is None else {"partitions": ",".join(partitions[:NAMED])}
+            if len(partitions or ()) > NAMED:
+                where["more"] = str(len(partitions or ()) - NAMED)
+            events.log(
+                logger,
+                logging.WARNING,
+                "queue_unserved",
+                queue=queue,
+                **where,
+                hint="No worker serves it: start one, or correct the name.",
+            )
+
+    def _unserved_lanes(
+        self, services: Collection[Service]
+    ) -> Iterator[tuple[str, list[str] | None]]:
+        """Yield the queues of which it is not said yet, with their partitions or None for all."""
+        if any(each.is_of_all for each in services):
             return
-        for queue in self.engine.waiting_queues():
-            is_served = any(service.serves(queue) for service in services)
-            if not is_served and queue not in self._unserved:
-                self._unserved.add(queue)
-                events.log(
-                    logger,
-                    logging.WARNING,
-                    "queue_unserved",
-                    queue=queue,
-                    hint="No worker serves it: start one, or correct the name.",
-                )
+        theirs = [
+            (queue, [each for each in services if each.serves(queue)])
+            for queue in self.engine.waiting_queues()
+        ]
+        for queue, serving in theirs:
+            if not serving:
+                if self._is_news(queue, None):
+                    yield queue, None
+            elif all(each.partitions for each in serving):
+                lanes = self.engine.waiting_lanes([queue])
+                missed = [
+                    partition
+                    for _, partition in lanes
+                    if not any(each.serves(queue, partition) for each in serving)
+                    and self._is_news(queue, partition)
+                ]
+                if missed:
+                    yield queue, missed
+
+    def _is_news(self, queue: str, partition: str | None) -> bool:
+        lane = queue, partition
+        is_news = lane not in self._unserved
+        self._unserved.add(lane)
+        return is_news

@@ -358,7 +358,7 @@ class SweepBudgetTests(BudgetContract):
 
     def test_what_all_workers_serve_is_one_statement(self):
         with self.costs(1):
-            self.engine.services()
+            self.engine.services(MINUTE)
 
     def test_nothing_has_lapsed_and_one_look_for_each_sweep_says_so(self):
         make(JobState.RESERVED)

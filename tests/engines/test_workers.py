@@ -145,11 +145,17 @@ class BeatTests(Contract):
 
 class ServicesTests(Contract):
     def test_no_worker_lives_and_nothing_is_served(self):
-        assert set() == self.engine.services()
+        assert set() == self.engine.services(MINUTE, NOON)
 
     def test_each_service_is_named_once(self):
         for _ in range(2):
-            WorkerFactory(queues=["a"])
-        WorkerFactory()
+            WorkerFactory(queues=["a"], heartbeat_at=NOON)
+        WorkerFactory(heartbeat_at=NOON)
 
-        assert {Service(queues=("a",)), Service()} == self.engine.services()
+        assert {Service(queues=("a",)), Service()} == self.engine.services(MINUTE, NOON)
+
+    def test_worker_that_is_silent_serves_nothing(self):
+        WorkerFactory(queues=["a"], heartbeat_at=NOON - MINUTE)
+        WorkerFactory(queues=["b"], heartbeat_at=NOON - MINUTE / 2)
+
+        assert {Service(queues=("b",))} == self.engine.services(MINUTE, NOON)

@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from django.utils import timezone
 
 from django_jobflow import JobState
 from django_jobflow.engines import engine_for
@@ -150,6 +151,44 @@ class SweepTests:
 
         assert ["queue_unserved"] == re.findall("queue_unserved", caplog.text)
         assert "queue=forgotten" in caplog.text
+
+    def test_partition_that_no_worker_of_its_queue_serves_is_said_once(self, make_duties, caplog):
+        duties = make_duties(partitions=("acme",))
+        WorkerFactory(queues=["full"])
+        for queue, partition in [("a", ""), ("a", "acme"), ("a", "other"), ("full", "other")]:
+            JobRecordFactory(queue=queue, partition=partition)
+
+        for _ in range(2):
+            duties.sweep.bring_forward()
+            duties.do()
+
+        assert 1 == caplog.text.count("queue_unserved")
+        assert "queue_unserved queue=a partitions=,other " in caplog.text
+
+    def test_of_many_partitions_some_are_named_and_all_are_said_once(self, make_duties, caplog):
+        duties = make_duties(partitions=("acme",))
+        for number in range(8):
+            JobRecordFactory(queue="a", partition=f"p{number}")
+
+        duties.sweep.bring_forward()
+        duties.do()
+        JobRecordFactory(queue="a", partition="p8")
+        duties.sweep.bring_forward()
+        duties.do()
+
+        first, second = [each for each in caplog.messages if each.startswith("queue_unserved")]
+        assert "queue=a partitions=p0,p1,p2,p3,p4 more=3 " in first
+        assert "queue=a partitions=p8 hint=" in second
+
+    def test_worker_that_died_serves_nothing(self, make_duties, caplog):
+        duties = make_duties(queues=("served",))
+        WorkerFactory(queues=["other"], heartbeat_at=timezone.now() - 10 * duties.lease)
+        JobRecordFactory(queue="other")
+
+        duties.sweep.bring_forward()
+        duties.do()
+
+        assert "queue_unserved queue=other " in caplog.text
 
     def test_worker_of_all_queues_serves_every_one(self, make_duties, caplog):
         duties = make_duties(queues=("served",))

@@ -11,6 +11,8 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget
 from django.db import models
 from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -59,8 +61,11 @@ class LimitForm(ControlForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         row = kwargs.get("instance")
+        initial = kwargs.get("initial") or {}
         if row is not None and row.pk is not None:
             kwargs["initial"] = _said(quota_in_force(row))
+        elif named := _declared(initial):
+            kwargs["initial"] = initial | _said(observe.declared_limits()[named])
         super().__init__(*args, **kwargs)
 
     def clean(self) -> dict[str, Any]:
@@ -78,20 +83,42 @@ class LimitForm(ControlForm):
 
 
 class LimitChangeList(ChangeList):
-    """Limits, each with how much of it is used."""
+    """Limits, each with how much of it is used.
+
+    Those that are declared and have no row yet, since no worker has known them, are at the end,
+    and lead to the page that adds one.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        self.can_add = self.model_admin.has_add_permission(request)
         found = observe.limits(self.root_queryset.db)
         facts = {(limit.kind, limit.name): limit for limit in found}
+        missing = self._without_row()
         rows: Any = list(self.result_list)
+        if self.show_all or self.page_num >= self.paginator.num_pages:
+            rows += [Limit(kind=kind, value=name) for kind, name in missing]
         for row in rows:
             row.facts = facts.get((row.kind, row.value))
         self.result_list = rows
+        self.result_count += len(missing)
+
+    def _without_row(self) -> list[tuple[str, str]]:
+        has = set(self.root_queryset.order_by().values_list("kind", "value"))
+        return sorted(observe.declared_limits().keys() - has)
+
+    def url_for_result(self, result: Any) -> str:
+        if result.pk is not None:
+            return super().url_for_result(result)
+        if not self.can_add:
+            raise NoReverseMatch  # shown without a link
+        named = urlencode({"kind": result.kind, "value": result.value})
+        site = self.model_admin.admin_site.name
+        return f"{reverse('admin:jobflow_limit_add', current_app=site)}?{named}"
 
 
 class LimitAdmin(ControlAdmin):
-    """Limits that operators have set, and all others once a worker knows them."""
+    """Limits that operators have set, and all others that are declared."""
 
     form = LimitForm
     fields = ("kind", "value", "concurrency", "starts", "burst")
@@ -104,6 +131,10 @@ class LimitAdmin(ControlAdmin):
         for kind, name in observe.declared_limits():
             shown |= Q(kind=kind, value=name)
         return super().get_queryset(request).filter(shown)
+
+    def action_checkbox(self, obj: Any) -> SafeString:
+        """Return the box with which to choose *obj*, where it has a row."""
+        return SafeString() if obj.pk is None else super().action_checkbox(obj)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LimitChangeList
@@ -156,7 +187,7 @@ class LimitAdmin(ControlAdmin):
 
     @admin.display(description=gettext_lazy("changed"))
     def changed(self, limit: Limit) -> SafeString | None:
-        return cells.moment(limit.updated_at)
+        return None if limit.pk is None else cells.moment(limit.updated_at)
 
 
 def quota_in_force(row: Limit) -> Quota:
@@ -164,6 +195,12 @@ def quota_in_force(row: Limit) -> Quota:
     if row.is_override:
         return quota_of(row)
     return observe.declared_limits().get((row.kind, row.value), Quota())
+
+
+def _declared(initial: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the kind and the name that *initial* has, if a limit of that is declared."""
+    named = initial.get("kind", ""), initial.get("value", "")
+    return named if named in observe.declared_limits() else None
 
 
 def _said(quota: Quota) -> dict[str, Any]:

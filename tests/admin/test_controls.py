@@ -264,6 +264,49 @@ class LimitTests:
             ("e", "any number", "None", "None", "an operator"),
         ] == columns(response, "what", "running", "starts", "burst_of", "source")
 
+    def test_declared_limit_is_listed_before_a_worker_has_known_it(self, staff, settings):
+        settings.JOBFLOW = {"QUEUES": {"b": {"limit": 40, "rate": "5/s"}, "c": {"limit": 1}}}
+        LimitFactory(value="a", by="ann")
+        LimitFactory(value="c", is_override=False, concurrency=None)
+        JobRecordFactory(state=JobState.IN_PROGRESS, queue="b")
+
+        response = staff.get(list_url("limit"))
+
+        assert [
+            ("a", "0 of 2", "None", "ann"),
+            ("c", "0 of 1", "None", "the settings"),
+            ("b", "1 of 40", "5/s", "the settings"),
+        ] == columns(response, "what", "running", "starts", "source")
+        assert 3 == response.context["cl"].result_count
+        assert 2 == response.content.decode().count('name="_selected_action"')
+        assert not Limit.objects.filter(value="b").exists()  # to look writes nothing
+
+        address = f"{add_url('limit')}?kind=queue&value=b"
+        assert address.replace("&", "&amp;") in response.content.decode()
+        form = staff.get(address).context["adminform"].form
+        assert ("queue", "b", 40, "5/s", None) == tuple(
+            form[name].value() for name in ("kind", "value", "concurrency", "starts", "burst")
+        )
+
+    def test_declared_limits_are_at_the_end_of_the_last_page(self, staff, settings):
+        settings.JOBFLOW = {"QUEUES": {"a": {"limit": 40}}}
+        for number in range(101):
+            LimitFactory(value=f"q{number:03}")
+
+        pages = [staff.get(list_url("limit"), {"p": page}) for page in (1, 2)]
+
+        first, last = (columns(page, "what") for page in pages)
+        assert (100, [("q100",), ("a",)]) == (len(first), last)
+
+    def test_who_may_not_add_has_no_link_to_it(self, client, settings):
+        settings.JOBFLOW = {"QUEUES": {"b": {"limit": 40}}}
+        client.force_login(user_with("view_limit"))
+
+        page = client.get(list_url("limit")).content.decode()
+
+        assert "0 of 40" in page
+        assert add_url("limit") not in page
+
     def test_list_has_the_limits_of_the_code(self, staff):
         with registry.isolated():
 
@@ -283,6 +326,19 @@ class LimitTests:
         staff.post(page_url(limit, "delete"), {"post": "yes"})
 
         assert [(None, False)] == list(Limit.objects.values_list("concurrency", "is_override"))
+
+    def test_limit_of_a_key_is_set_and_cleared(self, staff):
+        data = {"kind": "key", "value": "shop:7", "concurrency": "5", "starts": "", "burst": ""}
+        staff.post(add_url("limit"), data)
+        other = LimitFactory(kind="key", value="shop:8")
+        [limit] = Limit.objects.exclude(pk=other.pk)
+        assert ("key", "shop:7", 5) == (limit.kind, limit.value, limit.concurrency)
+
+        response = act(staff, list_url("limit"), "clear", [limit])
+        staff.post(page_url(other, "delete"), {"post": "yes"})
+
+        assert "1 limit was cleared." == said(response)[-1]
+        assert not Limit.objects.exists()
 
     def test_limit_of_the_settings_cannot_be_deleted(self, staff, settings):
         settings.JOBFLOW = {"QUEUES": {"email": {"limit": 40}}}

@@ -82,6 +82,12 @@ FENCE = ("attempt", "reserved_by", "reserved_count")
 """The columns that tell one hold of a record from any other; each write is guarded by them."""
 
 
+def reservation_of(record: Any) -> Reservation:
+    """Return what *record* says of the attempt that holds it, if any does."""
+    values = {name: getattr(record, name) for name in RESERVATION_FIELDS}
+    return Reservation(**values, worker=record.reserved_by or "")
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Ending:
     """What settling one attempt is to write.

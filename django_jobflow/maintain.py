@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from django_jobflow import audit, conf, events, hooks, settle, signals
-from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
+from django_jobflow.attempts import Reservation, reservation_of
 from django_jobflow.declare import registry
 from django_jobflow.endings import LAPSED, decide, lost_error, lost_fingerprint
 from django_jobflow.engines import Engine
@@ -173,12 +173,6 @@ def _lost_attempts(records: Iterable[JobRecord], cause: str) -> FailureTally:
         if record.state == JobState.IN_PROGRESS:
             tally.add(lost_fingerprint(cause), record.name, record.pk)
     return tally
-
-
-def reservation_of(record: JobRecord) -> Reservation:
-    """Return what the holder of *record* has of it."""
-    values = {name: getattr(record, name) for name in RESERVATION_FIELDS}
-    return Reservation(**values, worker=record.reserved_by or "")
 
 
 def _is_lost(record: JobRecord) -> bool:

@@ -76,6 +76,14 @@ class LimitTests:
         assert control.clear_limit(queue="email")
         assert not control.clear_limit(queue="email")
 
+    def test_limit_of_a_key_leaves_nothing_behind(self):
+        control.set_limit(key="e", concurrency=3)
+        control.set_limit(key="f", rate="1/h")
+
+        assert control.clear_limit(key="e")
+        assert not control.clear_limit(key="e")
+        assert [("key", "f")] == list(Limit.objects.values_list("kind", "value"))
+
     @pytest.mark.parametrize(
         ("values", "expected"),
         [

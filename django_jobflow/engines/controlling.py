@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from django_jobflow.engines.waking import Waking
-from django_jobflow.models import Limit, Pause
+from django_jobflow.models import Limit, LimitKind, Pause
 from django_jobflow.quotas import Quota
 
 Named = tuple[str, str]
@@ -109,11 +109,18 @@ class Controlling(Waking):
             self.wake()
 
     def clear_limit(self, kind: str, value: str, now: datetime | None = None) -> bool:
-        """Let settings and code decide again; say whether somebody had set a limit."""
+        """Let settings and code decide again; say whether somebody had set a limit.
+
+        A queue or job keeps its row, which others may have read of and want to lock. Nobody
+        asks for that of a key without a limit, and there may be any number of keys.
+        """
         said = dict.fromkeys(("concurrency", "rate", "period", "burst"))
         with self.transaction():
             rows = self.limits.filter(kind=kind, value=value, is_override=True)
-            cleared = rows.update(**said, by="", is_override=False, updated_at=self.clock(now))
+            if kind == LimitKind.KEY:
+                cleared = int(rows._raw_delete(self.alias) or 0)
+            else:
+                cleared = rows.update(**said, by="", is_override=False, updated_at=self.clock(now))
             self.wake()
         return cleared == 1
 

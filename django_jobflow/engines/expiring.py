@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from django.db import models
 
-from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
+from django_jobflow.attempts import Ending, reservation_of
 from django_jobflow.endings import expired
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import SWEEP_BATCH, before
@@ -48,7 +48,7 @@ class Expiring(Batching):
             rows = sorted(found, key=attrgetter("pk"))
             if not rows:
                 return []
-            endings = [expired(_reservation_of(row)) for row in rows]
+            endings = [expired(reservation_of(row)) for row in rows]
             at = self.now(now).isoformat()
             for row, ending in zip(rows, endings, strict=True):
                 assert ending.error is not None
@@ -69,7 +69,3 @@ class Expiring(Batching):
             )
             self.members_ended(row.batch_id for row in rows)
         return endings
-
-
-def _reservation_of(row: JobRecord) -> Reservation:
-    return Reservation(**{field: getattr(row, field) for field in RESERVATION_FIELDS})

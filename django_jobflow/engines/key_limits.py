@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from django_jobflow.attempts import key_digest
 from django_jobflow.engines.controlling import quota_of
-from django_jobflow.engines.limiting import Limiting, allowances
+from django_jobflow.engines.limiting import Bucket, Limiting, allowances
 from django_jobflow.engines.promoting import PROMOTE_BATCH, Grant, Key, Promoting
 from django_jobflow.models import LimitKind
 from django_jobflow.models.querysets import RESERVE_ORDER
-from django_jobflow.quotas import MOST_PLACES, SLACK
+from django_jobflow.quotas import MOST_PLACES, SLACK, Quota
 
 
 class KeyLimiting(Limiting, Promoting):
@@ -28,43 +28,49 @@ class KeyLimiting(Limiting, Promoting):
             for one.
 
         Database:
-            One SELECT for the limit, one that locks its row, one for the holders, one for those
-            who wait, and what it costs to give them turns; for a rate one UPDATE, and one SELECT
-            without a token.
+            One SELECT that locks the row of the limit; with a token, one for the holders, and
+            with a free place one for those who wait and what it costs to give them turns; for
+            a rate one UPDATE, and one SELECT without a token.
         """
         partition, name = key
         with self.transaction():
-            [row] = self._limits(LimitKind.KEY, [name]).filter(is_override=True) or [None]
-            if row is None:  # cleared meanwhile
+            locked = self._locked_limit(name)
+            if locked is None:  # cleared meanwhile
                 return None
-            quota = quota_of(row)
-            locked = self._lock_limits(LimitKind.KEY, [name], None, waits=True)
-            places = _places(partition, name)
-            held = self.records.filter(held_execution_key__in=places)
-            taken = set(held.values_list("held_execution_key", flat=True))
-            allowed = allowances({name: quota}, locked, {name: len(taken)})
-            if name not in allowed:
-                return None
-            allowance = allowed[name]
-            free = [place for place in places if place not in taken]
+            quota, bucket = locked
             waiting = self._waiting.filter(partition=partition, execution_key=name)
-            most = min(allowance.left, len(free), PROMOTE_BATCH)
+            taken = self._places_taken(key) if _has_token(quota, bucket) else set()
+            [allowance] = allowances({name: quota}, {name: bucket}, {name: len(taken)}).values()
+            most = min(allowance.left, MOST_PLACES - len(taken), PROMOTE_BATCH)
             ids = list(waiting.order_by(*RESERVE_ORDER).values_list("pk", flat=True)[:most])
-            grants = [Grant(pk, place, key) for pk, place in sorted(zip(ids, free, strict=False))]
-            given = self._give(grants)
+            free = (place for place in _places(*key) if place not in taken)
+            pairs = sorted(zip(ids, free, strict=False))
+            given = self._give([Grant(pk, place, key) for pk, place in pairs])
             if given and allowance.tokens is not None:
                 self._take_tokens(LimitKind.KEY, name, allowance, len(given), None)
-            self._look_again_for(key, len(ids), allowance.left)
+            if len(ids) == PROMOTE_BATCH < allowance.left:
+                self._promote_later(key)
             if given:
                 self.wake()
             if allowance.tokens is None or allowance.tokens + SLACK >= 1:
                 return None
             return (1 - allowance.tokens) * quota.pause if waiting.exists() else None
 
-    def _look_again_for(self, key: Key, found: int, left: int) -> None:
-        """Go on after this transaction where more could have a turn than it has given."""
-        if found == PROMOTE_BATCH and left > found:
-            self._promote_later(key)
+    def _locked_limit(self, name: str) -> tuple[Quota, Bucket] | None:
+        """Lock the row of a limit; return what it says now, and what is in its bucket.
+
+        In one statement: an operator may set another limit while this waits for the lock, and
+        what is read after it is what all holders of the lock before have left.
+        """
+        rows = self._lockable(LimitKind.KEY, [name], None, waits=True).filter(is_override=True)
+        for row in rows:
+            return quota_of(row), (row.tokens, row.elapsed)
+        return None
+
+    def _places_taken(self, key: Key) -> set[str]:
+        """Return the digests of the places of *key* that have a holder."""
+        held = self.records.filter(held_execution_key__in=_places(*key))
+        return {str(place) for place in held.values_list("held_execution_key", flat=True)}
 
     def promote_key(self, name: str) -> float | None:
         """Promote for the key *name* in every partition where somebody waits.
@@ -84,6 +90,10 @@ class KeyLimiting(Limiting, Promoting):
         return list(
             self._each_value(self._partition, f"FROM {self._table} WHERE state = 'WAITING'")
         )
+
+
+def _has_token(quota: Quota, bucket: Bucket) -> bool:
+    return quota.rate is None or quota.tokens(*bucket) + SLACK >= 1
 
 
 @lru_cache(maxsize=8)

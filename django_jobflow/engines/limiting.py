@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Value
 
@@ -83,14 +83,22 @@ class Limiting(Ranging):
         Args:
             waits: Whether to wait for those that others have locked, or else leave them out.
         """
+        found = self._lockable(kind, values, now, waits=waits)
+        rows = found.values_list("value", "tokens", "elapsed")
+        return {value: (tokens, passed) for value, tokens, passed in rows}
+
+    def _lockable(
+        self, kind: LimitKind, values: Iterable[str], now: datetime | None, *, waits: bool
+    ) -> QuerySet[Any]:
+        """Return the query that locks rows, each with the time since its bucket was filled."""
         elapsed = ExpressionWrapper(self.clock(now) - F("filled_at"), DurationField())
-        rows = self._limits(kind, values).order_by("value")
+        limits: QuerySet[Any] = self._limits(kind, values)
+        rows: QuerySet[Any] = limits.annotate(elapsed=elapsed).order_by("value")
         if self.locks_rows:
             # A wait would hold up all else that this worker takes behind what is limited.
             skips = self.connection.features.has_select_for_update_skip_locked and not waits
             rows = rows.select_for_update(skip_locked=skips)
-        found = rows.values_list("value", "tokens", elapsed)
-        return {value: (tokens, passed) for value, tokens, passed in found}
+        return rows
 
     def _held_counts(self, queues: list[str]) -> dict[str, int]:
         if not queues:

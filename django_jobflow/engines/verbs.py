@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from django_jobflow import conf, hooks, signals
 from django_jobflow.arguments import encode_result
-from django_jobflow.attempts import RESERVATION_FIELDS, Ending, Reservation
+from django_jobflow.attempts import Ending, reservation_of
 from django_jobflow.declare import registry
 from django_jobflow.declare.edits import read_due, read_edits
 from django_jobflow.declare.secrecy import secrecy_of
@@ -164,12 +164,6 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting, Grouping):
 def _announce(event: str, record: JobRecord, **values: Any) -> None:
     sender = registry.find(record.name)
     signals.announce(signals.BY_EVENT[event], sender, lambda: record, **values)
-
-
-def reservation_of(record: JobRecord) -> Reservation:
-    """Return what *record* says of the attempt that holds it."""
-    values = {field: getattr(record, field) for field in RESERVATION_FIELDS}
-    return Reservation(**values, worker=record.reserved_by or "")
 
 
 def _lost(record: JobRecord) -> ReservationLost:

@@ -9,10 +9,9 @@ from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from django_jobflow import conf, settle
-from django_jobflow.attempts import Reservation
+from django_jobflow.attempts import Reservation, reservation_of
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.exceptions import JobflowError
-from django_jobflow.maintain import reservation_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import Outcome
 from django_jobflow.states import JobState

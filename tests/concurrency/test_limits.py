@@ -1,16 +1,19 @@
 """Limits that hold over all hosts: many who take at the same time, and those who die."""
 
+import threading
+
 import pytest
 from django.db import connection
 
+from django_jobflow import control
 from django_jobflow.attempts import Demand, Gate, Range, Turn
 from django_jobflow.endings import decide
 from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import Succeeded
 from django_jobflow.quotas import Quota
-from django_jobflow.states import HELD, JobState
-from tests.concurrency.meeting import Concurrent, together
+from django_jobflow.states import HELD, KEYED, JobState
+from tests.concurrency.meeting import PATIENCE, Concurrent, together
 from tests.engines.contract import MINUTE, make, make_many
 
 LIMIT = 3
@@ -125,3 +128,86 @@ class GateRaceTests(LimitRaceTests):
 
         self.engine.unpark({name})
         assert 40 == JobRecord.objects.filter(state=JobState.AVAILABLE).count()
+
+
+class KeyLimitRaceTests(Concurrent):
+    """The same of an execution key, whose limit an operator has set."""
+
+    def wait(self, count):
+        for _ in range(count):
+            make(JobState.WAITING, execution_key="e")
+
+    def having(self):
+        return JobRecord.objects.filter(state__in=KEYED).count()
+
+    def work(self, name, most_held):
+        """Take and end until nothing is left, noting how many had a place in between."""
+        while JobRecord.objects.exists():
+            found = self.engine.reserve(limit=2, worker=name, queues=None, timeout=MINUTE)
+            started = self.engine.start(found, lease=MINUTE)
+            most_held.append(self.having())
+            self.engine.settle([decide(each, Succeeded(None)) for each in started])
+
+    def test_limit_is_never_passed(self):
+        self.wait(40)
+        held = []
+        control.set_limit(key="e", concurrency=LIMIT)
+
+        together(
+            *(lambda name=f"w{n}": self.work(name, held) for n in range(6)),
+            *[lambda: [self.engine.promote_waiting() for _ in range(10)]] * 2,
+        )
+
+        assert 40 == SucceededJob.objects.count()
+        assert 0 < max(held) <= LIMIT
+
+    def test_rate_is_shared(self):
+        self.wait(20)
+        control.set_limit(key="e", rate="5/h")
+
+        together(*[lambda: self.engine.promote_key("e")] * 6)
+
+        assert 5 == self.having()
+
+    def test_limit_is_set_and_cleared_while_others_work(self):
+        self.wait(30)
+        held = []
+
+        def operate():
+            while JobRecord.objects.exists():
+                control.set_limit(key="e", concurrency=LIMIT)
+                control.set_limit(key="e", rate="1000/s", concurrency=1)
+                control.clear_limit(key="e")
+                self.engine.promote_waiting()
+
+        together(*(lambda name=f"w{n}": self.work(name, held) for n in range(3)), operate)
+
+        assert 30 == SucceededJob.objects.count()
+        assert max(held) <= LIMIT
+
+    def test_limit_that_is_lowered_before_its_row_is_locked_holds(self):
+        """Whoever has come for a turn may have to wait for the lock, and must not know better."""
+        if not self.engine.locks_rows:
+            pytest.skip("One writer at a time.")
+        control.set_limit(key="e", concurrency=LIMIT)
+        self.wait(5)
+        arrived, lowered = threading.Event(), threading.Event()
+
+        def pause_at_the_lock(execute, sql, *rest):
+            if "FOR UPDATE" in sql:
+                arrived.set()
+                assert lowered.wait(PATIENCE)
+            return execute(sql, *rest)
+
+        def promote():
+            with connection.execute_wrapper(pause_at_the_lock):
+                self.engine.promote_limited(("", "e"))
+
+        def lower():
+            assert arrived.wait(PATIENCE)
+            self.engine.set_limit("key", "e", Quota(1), "ann")
+            lowered.set()
+
+        together(promote, lower)
+
+        assert 1 == self.having()

@@ -12,10 +12,10 @@ import pytest
 from django.db import connection
 
 from django_jobflow import engines
+from django_jobflow.attempts import reservation_of
 from django_jobflow.declare import registry
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine, engine_for
-from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
 from tests.factories import JobRecordFactory

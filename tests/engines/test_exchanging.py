@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from django_jobflow.attempts import Demand, key_digest
-from django_jobflow.engines.verbs import reservation_of
+from django_jobflow.attempts import Demand, key_digest, reservation_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Succeeded
 from django_jobflow.states import JobState

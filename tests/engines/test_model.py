@@ -27,9 +27,8 @@ from hypothesis.stateful import (
 )
 
 from django_jobflow import Job, Linear, exceptions
-from django_jobflow.attempts import Demand, key_digest
+from django_jobflow.attempts import Demand, key_digest, reservation_of
 from django_jobflow.endings import decide, expired, unknown_job
-from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import (
     Cancelled,

@@ -8,10 +8,9 @@ from itertools import cycle
 import pytest
 from django.db import connection
 
-from django_jobflow.attempts import Demand, Range, Turn
+from django_jobflow.attempts import Demand, Range, Turn, reservation_of
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.counting import FIRST_COLUMNS
-from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import ErrorInfo, Failed, Succeeded
 from django_jobflow.quotas import Quota

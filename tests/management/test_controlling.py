@@ -151,6 +151,11 @@ class LimitTests:
         expected = {("key", "smtp:1"): Quota(1), ("job", "a"): Quota(None, 1, 10 * HOUR / 3600)}
         assert expected == self.quotas()
 
+        told = "Execution key 'smtp:1' has no limit.\n"
+        assert (0, told) == ask("limit", "--key=smtp:1", "--clear")
+        assert (0, told) == ask("limit", "--key=smtp:1", "--clear")  # there is none any more
+        assert [("job", "a")] == [*self.quotas()]
+
     def test_limit_is_shown(self):
         LimitFactory(by="ann")
         JobRecordFactory(state=JobState.IN_PROGRESS, queue="email")

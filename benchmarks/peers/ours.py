@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import repeat
 from typing import Any, ClassVar
@@ -47,6 +47,21 @@ class Ours(DjangoSide):
 
     def enqueue_at(self, moment: datetime, job: str, *args: Any) -> None:
         self._job(job).using(run_at=moment).enqueue(*args)
+
+    def fill_limited(self, limit: int, behind: int) -> None:
+        """Have a queue with a limit, as many jobs of it as may run elsewhere, and more behind."""
+        from django.utils import timezone
+
+        from django_jobflow import control
+        from django_jobflow.models import JobRecord
+
+        control.set_limit(queue="limited", concurrency=limit)
+        slow = self._job("slow").using(queue="limited")
+        slow.enqueue_many(repeat({}, limit + behind))
+        for record in JobRecord.objects.reserve(limit, worker="nobody", queues=["limited"]):
+            record.start()
+        held = JobRecord.objects.filter(reserved_by="nobody")
+        held.update(expires=timezone.now() + timedelta(days=1))
 
     def _job(self, name: str) -> Any:
         from django_jobflow.declare import registry

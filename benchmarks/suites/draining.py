@@ -12,6 +12,8 @@ from benchmarks.stand import Stand, Stuck, wait_for
 FIRST = 300  # jobs in the first run, which also tells how many the others need
 ENOUGH = 1.5  # a run so many times too short for its speed is only another warm-up
 SETTLING = 30.0  # seconds to write the last ends in
+LIMIT = 40
+BEHIND = 10_000  # jobs that wait for a place on the queue with a limit
 REPORTING = 11.0  # seconds after which a session that rests has reported its transactions
 
 
@@ -45,9 +47,21 @@ def real(stand: Stand) -> Iterator[Figure]:
 
 
 def keys(stand: Stand) -> Iterator[Figure]:
-    """Measure jobs with execution keys, 1,000 and a single one, beside the same without."""
+    """Measure jobs with execution keys, 1,000 and a single one, beside the same without.
+
+    And those without once more, beside a queue of which as many run elsewhere as may.
+    """
     for job in ("noop", "keyed", "hot"):
         yield from drains(stand, "keys", job)
+    count, behind = warm_up(stand, "noop"), min(stand.options.most, BEHIND)
+    stand.client.ask("clear")
+    stand.client.ask("fill_limited", limit=LIMIT, behind=behind)
+    rates = []
+    for _ in range(stand.options.runs):
+        stand.enqueue("noop", count)
+        rates.append(work_off(stand, count, settles=False).rate)
+    what = f"noop, beside {behind:,} on a queue at its limit of {LIMIT}"
+    yield stand.figure("keys", what, "jobs/s", rates)
 
 
 def drains(stand: Stand, suite: str, job: str) -> Iterator[Figure]:

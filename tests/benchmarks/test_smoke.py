@@ -32,6 +32,7 @@ MEASURES = {
         "drain": ["noop", "noop, jobs", "noop, start to end"],
         "latency": ["call to start, p50", "call to start, p99"],
         "enqueue": ["in bulk", "one by one"],
+        "keys": ["noop", "keyed", "hot", "noop, beside 100 on a queue at its limit of 40"],
         "real": [
             f"insert{kind}{ends}"
             for kind in ("", "-raw")
@@ -41,6 +42,7 @@ MEASURES = {
     "ours-sqlite": {
         "drain": ["noop", "noop, jobs", "noop, start to end"],
         "latency": ["call to start, p50", "call to start, p99"],
+        "keys": ["noop", "keyed", "hot", "noop, beside 100 on a queue at its limit of 40"],
     },
 }
 
@@ -67,7 +69,7 @@ def measure(servers):
 
 @pytest.mark.skipif(databases.kind() != "sqlite", reason="It is about SQLite.")
 def test_suites_on_sqlite_give_every_figure(measure):
-    results = measure("ours-sqlite", "drain", "latency")
+    results = measure("ours-sqlite", "drain", "latency", "keys")
 
     assert [] == [figure for figure in results.figures if figure.missing or not figure.runs]
     for suite, measures in MEASURES["ours-sqlite"].items():
@@ -75,7 +77,7 @@ def test_suites_on_sqlite_give_every_figure(measure):
 
 
 @pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")
-@pytest.mark.parametrize("suite", ["drain", "real", "enqueue", "latency"])
+@pytest.mark.parametrize("suite", ["drain", "keys", "real", "enqueue", "latency"])
 def test_suite_on_postgresql_gives_every_figure(measure, suite):
     results = measure("ours", suite)
 

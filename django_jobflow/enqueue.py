@@ -17,6 +17,7 @@ from django_jobflow import conf, events, middleware, signals
 from django_jobflow.arguments import HIDDEN, bind, dumps, encode_text
 from django_jobflow.attempts import key_digest
 from django_jobflow.calls import CLOCK_SKEW, Call, Prepared, Terms
+from django_jobflow.declare import registry
 from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.declare.job import Job
 from django_jobflow.declare.keeping import Keeping, read_keeping
@@ -253,15 +254,20 @@ class Enqueuer(Generic[P]):
                     f"{call.queue_key!r}.",
                     holder,
                 )
-            case "replace":
+            case "replace" if self._is_of_this_job(holder):
                 keys = [*self._waiting([call]), (holder.partition, holder.execution_key)]
                 longest = self.keeping.debounce_max
                 latest = None if longest is None else holder.created_at + longest
                 if engine.replace_waiting(holder, terms, call, latest):
-                    self._promote_after_commit(engine, keys)
+                    self._promote_after_commit(engine, keys, holder.queue)
                 elif holder.state in REPLACEABLE:  # it has begun, or is not there any more
                     return self._as_it_is(engine, call)
         return holder
+
+    def _is_of_this_job(self, holder: JobRecord) -> bool:
+        """Say whether *holder* can take over a call: keys meet across jobs, arguments do not."""
+        job = registry.find(holder.name)  # also under a name that it had
+        return job is not None and job.definition().name == self.definition.name
 
     def _as_it_is(self, engine: Engine, call: Call) -> JobRecord | None:
         holder = self._holder(engine, call)
@@ -286,7 +292,8 @@ class Enqueuer(Generic[P]):
         if signals.job_enqueued.has_listeners(self.job):
             for record in records or engine.read([pk for pk, _ in stored]):
                 self._announce(record)
-        self._promote_after_commit(engine, self._waiting(call for _, call in stored))
+        waiting = self._waiting(call for _, call in stored)
+        self._promote_after_commit(engine, waiting, self.terms.queue)
         if conf.current().INLINE:
             from django_jobflow.testing.at_once import execute_at_once
 
@@ -315,7 +322,7 @@ class Enqueuer(Generic[P]):
         ]
 
     def _promote_after_commit(
-        self, engine: Engine, keys: Sequence[tuple[str, str | None]]
+        self, engine: Engine, keys: Sequence[tuple[str, str | None]], queue: str
     ) -> None:
         """Let records with an execution key have their turn, but not before they are there.
 
@@ -324,7 +331,7 @@ class Enqueuer(Generic[P]):
         """
         if any(key for _, key in keys):
             transaction.on_commit(lambda: engine.promote(keys), using=self.database, robust=True)
-        engine.wake([self.terms.queue], delay=self._delay() if self.terms.is_later else None)
+        engine.wake([queue], delay=self._delay() if self.terms.is_later else None)
 
     def _delay(self) -> timedelta:
         """Return for how long a record is not due, or a little less."""

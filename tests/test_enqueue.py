@@ -18,7 +18,7 @@ from django_jobflow import (
     job,
     signals,
 )
-from django_jobflow.declare import call_options
+from django_jobflow.declare import call_options, registry
 from django_jobflow.engines import engine_for
 from django_jobflow.models import Batch, JobRecord
 from tests.app.models import Order
@@ -680,6 +680,50 @@ class QueueKeyTests:
         second = ChargeLatest.enqueue(7, amount=2)
 
         assert (held.pk, True, {"amount": 1}) == (second.pk, second.duplicate, second.kwargs)
+
+    def test_duplicate_replaces_nothing_of_another_job(self):
+        """Keys meet across jobs, and what one takes the other would be called with."""
+        holder = SendReceipt.using(queue_key="order:7", delay=60).enqueue(7)
+
+        found = ChargeLatest.enqueue(7, amount=2)
+        ids = ChargeLatest.enqueue_many([{"order_id": 7, "amount": 3}])
+
+        assert (holder.pk, True, "SendReceipt") == (
+            found.pk,
+            found.duplicate,
+            found.name.rpartition(".")[2],
+        )
+        assert [holder.pk] == ids
+        row = stored(holder)
+        assert ([7], {}, holder.available_at) == (row.args, row.kwargs, row.available_at)
+
+    def test_duplicate_replaces_what_was_enqueued_under_a_former_name(self):
+        with registry.isolated():
+
+            class Renamed(Job):
+                name = "charge.new"
+                aliases = ("charge.old",)
+                on_duplicate = "replace"
+
+                def perform(self, amount): ...
+
+            first = Renamed.using(queue_key="k").enqueue(amount=1)
+            JobRecord.objects.update(name="charge.old")
+
+            Renamed.using(queue_key="k").enqueue(amount=2)
+
+            assert {"amount": 2} == stored(first).kwargs
+
+    def test_replaced_job_wakes_the_workers_of_its_queue(self, monkeypatch):
+        first = ChargeLatest.using(queue="slow", delay=60).enqueue(7, amount=1)
+        woken = []
+        monkeypatch.setattr(
+            type(engine_for("default")), "wake", lambda _, queues=None, **__: woken.append(queues)
+        )
+
+        ChargeLatest.enqueue(7, amount=2)
+
+        assert ("slow", [["slow"]]) == (stored(first).queue, woken)
 
     def test_replaced_job_waits_behind_its_new_key(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):

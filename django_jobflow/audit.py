@@ -18,6 +18,7 @@ from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.repeating import again
 from django_jobflow.models import AuditAction, AuditEntry, AuditVia
 from django_jobflow.models.audit import BY_LENGTH, TEXT_LENGTH
+from django_jobflow.outcomes import storable
 
 __all__ = ["Actor", "Trail", "actor_of", "entries", "old_entries", "record", "subject_of_jobs"]
 
@@ -182,5 +183,5 @@ def old_entries(alias: str, older_than: datetime) -> models.QuerySet[AuditEntry]
 
 def _fitting(text: str, most: int) -> str:
     """Return *text* as a column holds it: an action is written down whatever it is about."""
-    clean = text.replace("\0", "\ufffd")
+    clean = storable(text)
     return clean if len(clean) <= most else f"{clean[: most - 1]}…"

@@ -14,7 +14,12 @@ from typing import Any
 from django.db import models, transaction
 
 from django_jobflow.audit import By, Trail, actor_of
-from django_jobflow.declare.call_options import read_call_options, read_key
+from django_jobflow.declare.call_options import (
+    read_call_options,
+    read_key,
+    read_moment,
+    read_text,
+)
 from django_jobflow.declare.options import read_option
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.purging import PURGED
@@ -120,18 +125,20 @@ def mute_failures(
     Database:
         One UPDATE by key and one INSERT.
     """
+    digest = _text("mute_failures", "fingerprint", fingerprint)
     end = _end("mute_failures", until, for_)
     who = _text("mute_failures", "by", actor_of(by).name)
     detail = {} if end is None else {"until": str(end)}
-    trail = _trail(database, AuditAction.MUTE, "fingerprint", fingerprint, by, detail)
+    trail = _trail(database, AuditAction.MUTE, "fingerprint", digest, by, detail)
     engine = trail.engine
-    return trail.do(lambda: engine.mute_failures(fingerprint, until=end, by=who), _one_if)
+    return trail.do(lambda: engine.mute_failures(digest, until=end, by=who), _one_if)
 
 
 def unmute_failures(fingerprint: str, *, by: By = "", database: str | None = None) -> bool:
     """Show a group of failures again; say whether it was muted."""
-    trail = _trail(database, AuditAction.UNMUTE, "fingerprint", fingerprint, by)
-    return trail.do(lambda: trail.engine.unmute_failures(fingerprint), _one_if)
+    digest = _text("unmute_failures", "fingerprint", fingerprint)
+    trail = _trail(database, AuditAction.UNMUTE, "fingerprint", digest, by)
+    return trail.do(lambda: trail.engine.unmute_failures(digest), _one_if)
 
 
 def paused(*, database: str | None = None) -> list[Pause]:
@@ -237,6 +244,10 @@ def purge(
         if name is not None or kind == "queue"
     }
     wanted = WAIT if states is None else _read_states(states)
+    if most is not None and not is_count(most):
+        raise InvalidJob(
+            f"purge: expected most to be a whole number from 1, or None, got {most!r}."
+        )
     engine = engine_for(database)
     rows = engine.records.filter(**read)
     if dry_run:
@@ -360,11 +371,7 @@ def _read_states(states: Any) -> frozenset[JobState]:
 
 
 def _text(subject: str, option: str, value: Any) -> str:
-    if isinstance(value, str) and len(value) <= TEXT and "\x00" not in value:
-        return value
-    raise InvalidJob(
-        f"{subject}: expected {option} to be at most {TEXT} characters without NUL, got {value!r}."
-    )
+    return read_text(subject, option, value, TEXT)
 
 
 def _call_option(option: str, subject: str, value: Any) -> str:
@@ -384,7 +391,7 @@ def _end(
     verb: str, until: datetime | None, for_: float | timedelta | None
 ) -> datetime | timedelta | None:
     """Return when something ends, checked: a moment, a span from now, or None for never."""
-    moment: datetime | None = read_call_options(verb, {"run_at": until}).get("run_at")
+    moment = None if until is None else read_moment(verb, "until", until)
     if for_ is None:
         return moment
     if moment is not None:

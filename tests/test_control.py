@@ -47,11 +47,23 @@ class PauseTests:
             ),
             (
                 {"queue": "a", "reason": "x" * 201},
-                f"expected reason to be at most 200 characters without NUL, got {'x' * 201!r}.",
+                "expected reason to be at most 200 characters without NUL or lone surrogates, "
+                f"got {'x' * 201!r}.",
             ),
             (
                 {"queue": "a", "by": None},
-                "expected by to be at most 200 characters without NUL, got None.",
+                "expected by to be at most 200 characters without NUL or lone surrogates, "
+                "got None.",
+            ),
+            (
+                {"queue": "a", "reason": "\ud800"},
+                "expected reason to be at most 200 characters without NUL or lone surrogates, "
+                "got '\\ud800'.",
+            ),
+            (
+                {"queue": "a", "until": datetime(2030, 1, 31)},
+                "expected until to be an aware datetime, since USE_TZ is on, "
+                f"got {datetime(2030, 1, 31)!r}.",
             ),
         ],
     )
@@ -109,6 +121,16 @@ class LimitTests:
         )
 
 
+class MuteTests:
+    @pytest.mark.parametrize("verb", [control.mute_failures, control.unmute_failures])
+    @pytest.mark.parametrize("fingerprint", ["a\0b", "\ud800", 5, None, "x" * 201])
+    def test_what_is_no_text_is_refused(self, verb, fingerprint):
+        expected = "at most 200 characters without NUL or lone surrogates"
+        assert (
+            f"{verb.__name__}: expected fingerprint to be {expected}, got {fingerprint!r}."
+        ) == refusal(verb, fingerprint=fingerprint)
+
+
 class PurgeTests:
     def test_queue_is_emptied(self):
         JobRecordFactory.create_batch(2, queue="email")
@@ -149,6 +171,14 @@ class PurgeTests:
             f"RESERVED, AVAILABLE, got {states!r}."
         )
         assert expected == refusal(control.purge, queue="default", states=states)
+        assert JobRecord.objects.exists()
+
+    @pytest.mark.parametrize("most", [0, -1, "5", 2.0, True])
+    def test_what_is_no_number_to_be_purged_is_refused(self, most):
+        JobRecordFactory()
+
+        expected = f"purge: expected most to be a whole number from 1, or None, got {most!r}."
+        assert expected == refusal(control.purge, queue="default", most=most)
         assert JobRecord.objects.exists()
 
     @pytest.mark.parametrize("names", [{"queue": None}, {"queue": ""}, {"queue": "a", "job": ""}])

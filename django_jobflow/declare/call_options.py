@@ -56,7 +56,8 @@ def _span(name: str, option: str, value: Any) -> timedelta:
     return span
 
 
-def _moment(name: str, option: str, value: Any) -> datetime:
+def read_moment(name: str, option: str, value: Any) -> datetime:
+    """Return *value* as a moment, checked: aware where ``USE_TZ`` is on."""
     if not isinstance(value, datetime):
         raise _wrong(name, option, "a datetime", value)
     if not conf.has_time_zones():
@@ -80,7 +81,8 @@ def _alias(name: str, option: str, value: Any) -> str:
     return value  # type: ignore[no-any-return]
 
 
-def _text(name: str, option: str, value: Any, length: int) -> str:
+def read_text(name: str, option: str, value: Any, length: int) -> str:
+    """Return *value* as a text that every database holds, checked."""
     if isinstance(value, str) and len(value) <= length and _is_storable(value):
         return str(value)
     expected = f"at most {length} characters without NUL or lone surrogates"
@@ -88,7 +90,7 @@ def _text(name: str, option: str, value: Any, length: int) -> str:
 
 
 def _partition(name: str, option: str, value: Any) -> str:
-    return _text(name, option, value, PARTITION_LENGTH)
+    return read_text(name, option, value, PARTITION_LENGTH)
 
 
 def read_key(name: str, option: str, value: Any) -> str | None:
@@ -96,7 +98,7 @@ def read_key(name: str, option: str, value: Any) -> str | None:
         return None
     if value == "" or not isinstance(value, str):
         raise _wrong(name, option, "text of 1 to 255 characters, or None", value)
-    return _text(name, option, value, KEY_LENGTH)
+    return read_text(name, option, value, KEY_LENGTH)
 
 
 def _tags(name: str, option: str, value: Any) -> list[str]:
@@ -104,7 +106,7 @@ def _tags(name: str, option: str, value: Any) -> list[str]:
     tags = list(islice(value, MOST_TAGS + 1)) if is_list else []
     if not is_list or len(tags) > MOST_TAGS:
         raise _wrong(name, option, f"a list of at most {MOST_TAGS} short texts", value)
-    return [_text(name, "each of tags", tag, PARTITION_LENGTH) for tag in tags]
+    return [read_text(name, "each of tags", tag, PARTITION_LENGTH) for tag in tags]
 
 
 def _meta(name: str, option: str, value: Any) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _is_storable(text: str) -> bool:
 
 READERS: dict[str, Callable[[str, str, Any], Any]] = {
     "delay": _delay,
-    "run_at": _moment,
+    "run_at": read_moment,
     "queue": _declared,
     "priority": _declared,
     "max_attempts": _declared,
@@ -136,7 +138,7 @@ READERS: dict[str, Callable[[str, str, Any], Any]] = {
     "meta": _meta,
     "notify": _declared,
     "keep_logs": _declared,
-    "expires_at": _moment,
+    "expires_at": read_moment,
     "expires_in": _span,
     "batch": _batch,
     "database": _alias,

@@ -113,16 +113,19 @@ class Remains:
         return None
 
 
-def rescue_worker(engine: Engine, remains: Remains) -> int:
+def rescue_worker(engine: Engine, remains: Remains, note: Note = forget) -> int:
     """Free what a worker held whose process has ended; return how many rows.
 
     What timed out fails, what was only held goes back at no cost, and the rest is lost.
+
+    Args:
+        note: Counts the attempts that have ended by this.
 
     Database:
         What ``settle`` costs, if something was not lost; two statements and one for each row
         that was.
     """
-    ended = _settle_remains(engine, remains)
+    ended = _settle_remains(engine, remains, note)
     taken = engine.give_back(remains.worker, cause=remains.cause)
     engine.remove_worker(remains.worker)
     if taken or ended:
@@ -133,11 +136,12 @@ def rescue_worker(engine: Engine, remains: Remains) -> int:
         cause=remains.cause,
     )
     _count_failures(engine, _lost_attempts(taken, remains.cause))
+    _note_losses(taken, note)
     _tell(engine, [notice(record, "job_failed") for record in taken if _is_lost(record)])
     return len(taken) + ended
 
 
-def _settle_remains(engine: Engine, remains: Remains) -> int:
+def _settle_remains(engine: Engine, remains: Remains, note: Note) -> int:
     rows = engine.records.filter(reserved_by=remains.worker, state=JobState.IN_PROGRESS)
     endings = []
     for record in rows:
@@ -150,6 +154,8 @@ def _settle_remains(engine: Engine, remains: Remains) -> int:
     ours = [each for each in endings if each.reservation.id in written]
     settle.report(ours, written, {})
     _count_failures(engine, tally_of(ours))
+    for ending in ours:
+        note(ending.reservation.queue, ending.event)
     _tell(engine, [notice(each.reservation, each.event) for each in ours])
     return len(written)
 

@@ -14,6 +14,7 @@ from django_jobflow import events, maintain, signals
 from django_jobflow.engines import engine_for
 from django_jobflow.maintain import Remains
 from django_jobflow.worker.forking import WELL, ended
+from django_jobflow.worker.tallies import Tallies
 from django_jobflow.worker.trouble import TROUBLE, Trouble
 
 logger = logging.getLogger("django_jobflow.worker")
@@ -107,9 +108,10 @@ class Estate:
 def rescue(database: str, dead: Iterable[Remains]) -> None:
     """Give back what the *dead* workers held."""
     engine = engine_for(database)
+    tallies = Tallies(engine)
     for remains in dead:
         try:
-            maintain.rescue_worker(engine, remains)
+            maintain.rescue_worker(engine, remains, tallies.note)
         except TROUBLE as error:
             events.log(
                 logger,
@@ -119,4 +121,5 @@ def rescue(database: str, dead: Iterable[Remains]) -> None:
                 error=repr(error),
             )
             raise SystemExit from error
+        tallies.write()
     signals.tell(signals.process_ending)

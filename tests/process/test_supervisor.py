@@ -10,7 +10,7 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 
 from django_jobflow import JobState, control
-from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.models import History, JobRecord, SucceededJob, Worker
 from tests.app import jobs
 from tests.process.conftest import PATIENCE
 from tests.process.test_trouble import cut_connections
@@ -333,6 +333,7 @@ class DyingTests:
 
         until(lambda: state_of(run.record) == (JobState.FAILED, 1))
         until(lambda: run.busy.pid not in pids())
+        until(lambda: any(row.numbers.get("failed") for row in History.objects.all()))
 
     def test_drain_runs_what_a_dead_worker_held(self, start_worker, until):
         record = jobs.end_process.using(max_attempts=2).enqueue(0)

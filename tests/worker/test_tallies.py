@@ -11,6 +11,7 @@ from django_jobflow.attempts import RESERVATION_FIELDS, Reservation
 from django_jobflow.endings import decide
 from django_jobflow.engines import engine_for
 from django_jobflow.history import MINUTE, RUN, WAIT, WORDS, beginning, class_of
+from django_jobflow.maintain import Remains
 from django_jobflow.models import History
 from django_jobflow.outcomes import (
     Cancelled,
@@ -21,6 +22,7 @@ from django_jobflow.outcomes import (
     Snoozed,
     Succeeded,
 )
+from django_jobflow.worker import estate
 from django_jobflow.worker.tallies import ALL_MEASURED, SHARE_MEASURED, Tallies
 from tests.app import jobs
 from tests.factories import JobRecordFactory
@@ -104,6 +106,19 @@ class CountingTests:
         tallies.write()
 
         assert {"a": {"failed": 1}, "b": {"retried": 1}, "d": {"discarded": 1}} == numbers()
+
+    def test_what_dead_workers_had_begun_is_counted_by_who_frees_it(self):
+        """In a process of its own, which ends when it has."""
+        held = {"state": "IN_PROGRESS", "reserved_by": "h:1"}
+        overdue = JobRecordFactory(**held, max_attempts=1, queue="a")
+        JobRecordFactory(**held, max_attempts=1, queue="b")
+        JobRecordFactory(**held, max_attempts=2, queue="b")
+        JobRecordFactory(state="RESERVED", reserved_by="h:1", queue="c")
+        died = Remains(worker="h:1", cause="died", overdue=frozenset({(overdue.pk, 1)}))
+
+        estate.rescue("default", [died, Remains(worker="h:2", cause="died")])
+
+        assert {"a": {"failed": 1}, "b": {"failed": 1, "retried": 1}} == numbers()
 
     def test_of_many_a_part_is_measured_for_all(self, tallies):
         count = ALL_MEASURED + 10 * SHARE_MEASURED

@@ -282,6 +282,7 @@ def prunable(engine: Engine) -> Iterator[QuerySet[Any]]:
             yield engine.old_succeeded(now - retain, names=names)
     if settings.RETAIN_FAILURES is not None:
         yield engine.old_failures(settings.RETAIN_FAILURES, now)
+        yield engine.old_releases(settings.RETAIN_FAILURES, now)
     if settings.RETAIN_FAILED is not None:
         yield engine.old_ended(now - settings.RETAIN_FAILED)
     if settings.RETAIN_AUDIT is not None:

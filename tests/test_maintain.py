@@ -7,7 +7,7 @@ from django_jobflow import Job, maintain, signals
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
 from django_jobflow.maintain import Remains
-from django_jobflow.models import JobRecord, SucceededJob, Worker
+from django_jobflow.models import JobRecord, Release, SucceededJob, Worker
 from django_jobflow.states import JobState
 from tests.factories import (
     WORKER,
@@ -319,6 +319,15 @@ class PruneTests:
 
         assert 2 == self.prune(engine, settings, RETAIN_FAILED=DAY)
         assert {young.pk: JobState.FAILED} == live()
+
+    def test_old_releases_go_as_the_failures_do(self, engine, settings):
+        for name, days in (("r1", 40), ("r2", 20), ("r3", 1)):
+            Release.objects.create(name=name, first_seen_at=engine.now() - days * DAY)
+
+        assert 1 == self.prune(engine, settings)
+        assert 1 == self.prune(engine, settings, RETAIN_FAILURES=7 * DAY)
+        assert 0 == self.prune(engine, settings, RETAIN_FAILURES=DAY / 24)
+        assert ["r3"] == [release.name for release in Release.objects.all()]
 
     def test_count_is_logged(self, engine, settings, caplog):
         SucceededJobFactory(succeeded_at=engine.now() - 8 * DAY)

@@ -153,6 +153,14 @@ def live_jobs(sample: Sample) -> Iterator[Request]:
     for state in JobState:
         title = f"list of those that are {state.value}"
         yield Request(title, url("jobrecord_changelist", state=state.value))
+    for name, value in (
+        ("error", "smtplib.SMTPServerDisconnected"),
+        ("worker", sample.first(Worker)),
+        ("partition", '""'),
+        ("tag", "import-7"),
+    ):
+        title = f"list of the live jobs, filter by {name}"
+        yield Request(title, url("jobrecord_changelist", **{name: value}))
     some = [sample.record(JobState.SCHEDULED) for _ in range(3)]
     for verb in ("run_now", "cancel"):
         yield Request(f"{verb} 3 jobs", url("jobrecord_changelist"), action(verb, some))

@@ -10,6 +10,7 @@ from django_jobflow import observe, states
 from django_jobflow.admin import actions, cells
 from django_jobflow.admin.operating import OperatingAdmin
 from django_jobflow.admin.searching import AgeFilter, JobFilter, QueueFilter
+from django_jobflow.admin.typed_filters import ErrorFilter, PartitionFilter, TagFilter
 from django_jobflow.models import FailedJob
 from django_jobflow.search import parse
 from django_jobflow.states import JobState
@@ -21,7 +22,7 @@ class FailedJobAdmin(OperatingAdmin):
     """Jobs whose attempts are used up or that were discarded, the latest first."""
 
     list_display = ("id", "job_name", "queue", "attempts", "age", "failed_at", "last_error")
-    list_filter = (QueueFilter, JobFilter, AgeFilter)
+    list_filter = (QueueFilter, JobFilter, AgeFilter, ErrorFilter, PartitionFilter, TagFilter)
     always = parse("state:failed")
     date_hierarchy = "finished_at"
     hierarchy_order = "finished_at"

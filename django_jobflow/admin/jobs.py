@@ -13,6 +13,12 @@ from django_jobflow import observe
 from django_jobflow.admin import actions, cells
 from django_jobflow.admin.operating import OperatingAdmin
 from django_jobflow.admin.searching import AgeFilter, JobFilter, QueueFilter, StateFilter
+from django_jobflow.admin.typed_filters import (
+    ErrorFilter,
+    PartitionFilter,
+    TagFilter,
+    WorkerFilter,
+)
 from django_jobflow.models import JobRecord
 
 NEWEST_FIRST = ("-id",)
@@ -31,7 +37,16 @@ class JobRecordAdmin(OperatingAdmin):
         "next_run",
         "last_error",
     )
-    list_filter = (StateFilter, QueueFilter, JobFilter, AgeFilter)
+    list_filter = (
+        StateFilter,
+        QueueFilter,
+        JobFilter,
+        AgeFilter,
+        ErrorFilter,
+        WorkerFilter,
+        PartitionFilter,
+        TagFilter,
+    )
     date_hierarchy = "created_at"
     hierarchy_order = "id"  # which has an index, and follows the time of the enqueue
     actions = (actions.retry, actions.run_now, actions.cancel, actions.delete_selected)

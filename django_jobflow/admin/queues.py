@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobflow import conf, control, observe
-from django_jobflow.admin import cells
+from django_jobflow.admin import cells, charts
 from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.facts import Fact
 from django_jobflow.admin.limits import starts_of
@@ -116,6 +116,7 @@ class QueueAdmin(PanelAdmin):
             "badge": _signs(facts),
             "oldest": _oldest(facts),
             "limit": _limit(facts.limit),
+            "rates": (charts.rate(facts.rate_in), charts.rate(facts.rate_out)),
             "counts": {
                 state.value: {
                     "badge": cells.badge(state),
@@ -262,6 +263,8 @@ def _told(facts: QueueFacts) -> list[Fact]:
     }
     told = [
         Fact(_("Oldest waiting"), _oldest(facts) or _("none")),
+        Fact(_("Rate in"), charts.rate(facts.rate_in)),
+        Fact(_("Rate out"), charts.rate(facts.rate_out)),
         Fact(_("Workers"), served),
         Fact(_("Limit"), _limit(limit) or _("none")),
     ]

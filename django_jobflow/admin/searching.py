@@ -20,10 +20,12 @@ from django_jobflow.admin.filters import Choices, ColumnFilter
 from django_jobflow.models import JobRecord, SucceededJob, Worker
 from django_jobflow.observe.searching import chosen_states, find_rows
 from django_jobflow.search import KEYS, Search, SearchError, Term, Text, parse
-from django_jobflow.search.keys import SUCCEEDED
+from django_jobflow.search.keys import SUCCEEDED, Mistake
 from django_jobflow.states import JobState
 
-MOST_WORKERS = 100  # that a filter offers
+MOST_WORKERS = 100  # that are known by name
+COMMON = '""'
+"""In an address, the common partition: what is empty was not filled in."""
 AGES = {
     "1h": ("age<1h", _("The last hour")),
     "1d": ("age<1d", _("The last day")),
@@ -90,6 +92,22 @@ def _column(key: str) -> Callable[[str], Search]:
     return lambda value: Search((Term(key, (Text(value),)),))
 
 
+def _typed(key: str) -> Callable[[str], Search]:
+    """Return what reads a field: nothing if it is empty, else as the search language would."""
+
+    def read(value: str) -> Search:
+        if not value.strip():
+            return Search()
+        if value == COMMON:
+            return Search((Term(key, (Text(""),)),))
+        try:
+            return Search((Term(key, (KEYS[key].read(value.strip(), False),)),))
+        except Mistake:  # a star alone
+            return Search((Term(key, (Text(value.strip()),)),))
+
+    return read
+
+
 def _state(value: str) -> Search:
     return parse(f"state:{value}")
 
@@ -108,6 +126,7 @@ FILTERS: dict[str, Callable[[str], Search]] = {
     "name": _column("name"),
     "age": _age,
     "batch_id": _batch,
+    **{key: _typed(key) for key in ("worker", "partition", "tag", "error")},
 }
 """What each parameter of the address means as a search."""
 

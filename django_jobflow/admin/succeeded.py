@@ -17,6 +17,7 @@ from django_jobflow import operate
 from django_jobflow.admin import cells, timeline
 from django_jobflow.admin.reading import LARGE, JobAdmin
 from django_jobflow.admin.searching import AgeFilter, JobFilter, QueueFilter
+from django_jobflow.admin.typed_filters import PartitionFilter, TagFilter, WorkerFilter
 from django_jobflow.arguments import DOTS
 from django_jobflow.audit import Actor
 from django_jobflow.declare.secrecy import secrecy_of
@@ -41,7 +42,7 @@ class SucceededJobAdmin(JobAdmin):
         "attempts",
         "result_start",
     )
-    list_filter = (QueueFilter, JobFilter, AgeFilter)
+    list_filter = (QueueFilter, JobFilter, AgeFilter, WorkerFilter, PartitionFilter, TagFilter)
     always = parse("state:succeeded")
     date_hierarchy = "succeeded_at"
     hierarchy_order = "succeeded_at"

@@ -11,7 +11,7 @@ from django.db import models
 
 from django_jobflow.engines.ground import Ground
 from django_jobflow.failures import Failures
-from django_jobflow.models import FailureGroup, FailureOccurrence, Release
+from django_jobflow.models import FailureGroup, FailureOccurrence, Release, Worker
 from django_jobflow.models.failures import forgotten_since
 
 FOLD_BATCH = 1000  # occurrences that one transaction folds
@@ -145,3 +145,18 @@ class Grouping(Ground):
         """Return the release that was reported first last: one SELECT."""
         rows = Release._base_manager.using(self.alias)
         return rows.order_by("-first_seen_at").first()
+
+    def old_releases(self, retain: timedelta, now: datetime) -> models.QuerySet[Release]:
+        """Return the releases since whose first report *retain* has passed.
+
+        Without the last one, which says what is new, and without those that workers are of: they
+        would report themselves as new ones.
+
+        Database:
+            One SELECT, before the query.
+        """
+        rows = Release._base_manager.using(self.alias)
+        last = self.last_release()
+        served = Worker._base_manager.using(self.alias).values("release")
+        old = rows.filter(first_seen_at__lte=now - retain).exclude(pk__in=served)
+        return old if last is None else old.exclude(pk=last.pk)

@@ -11,14 +11,13 @@ from django_jobflow.engines.counting import FIRST_COLUMNS
 from django_jobflow.history import EVERY_QUEUE, RUN, WAIT, Numbers, quantile
 from django_jobflow.observe.counting import MOST_QUEUES, Count, Counts
 from django_jobflow.observe.declared import declared_queues
-from django_jobflow.observe.past import Period, recent
+from django_jobflow.observe.past import RATED, Period, rates, recent
 from django_jobflow.observe.workforce import WorkerFacts, workers
 from django_jobflow.service import Service
 from django_jobflow.states import JobState
 
 MOST = 5_000  # rows of each state that are counted, and of what is available, of each queue
 MEASURED = 15  # minutes before now of which waiting and running times are shown
-RATED = 5  # minutes before now of which rates are shown
 NONE = Count(0)
 
 
@@ -162,32 +161,6 @@ def overview(alias: str | None = None, now: datetime | None = None) -> Overview:
         has_more_queues=counts.has_more_queues,
         now=moment,
     )
-
-
-def rates(past: Sequence[Period], now: datetime) -> tuple[float | None, float]:
-    """Return how many attempts a second became due, and how many ended.
-
-    Nobody counts what becomes due. It is what has ended and what there is more of than before,
-    of that which waits or is held; so it is known only where all that waits was counted, at two
-    moments.
-
-    Args:
-        past: The periods, the last of which goes on.
-    """
-    if not past:
-        return None, 0.0
-    elapsed = max((now - past[0].start).total_seconds(), 1.0)
-    rate_out = sum(period.ends for period in past) / elapsed
-    sampled = [period for period in past if period.samples]
-    if len(sampled) < 2 or any(period.is_cut for period in sampled):
-        return None, rate_out
-    first, last = sampled[0], sampled[-1]
-    growth = (_depth(last) - _depth(first)) / (last.start - first.start).total_seconds()
-    return max(rate_out + growth, 0.0), rate_out
-
-
-def _depth(period: Period) -> float:
-    return (period.waiting or 0.0) + (period.held or 0.0)
 
 
 def _waits(engine: Engine, queues: Sequence[str], now: datetime | None) -> dict[str, float]:

@@ -25,6 +25,7 @@ from django_jobflow.history import (
 )
 from django_jobflow.models import History
 
+RATED = 5  # minutes before now of which rates are shown
 ROWS_READ = 50_000  # of one question at most, the latest; for projects with very many queues
 
 
@@ -115,12 +116,17 @@ def history(
 
 
 def recent(
-    minutes: int, alias: str | None = None, now: datetime | None = None
+    minutes: int,
+    alias: str | None = None,
+    now: datetime | None = None,
+    *,
+    only: str | None = None,
 ) -> dict[str, list[Period]]:
     """Return what happened in the last *minutes*, by queue; the sums of all are under ``""``.
 
     Args:
         alias: None means JOBFLOW["DATABASE"].
+        only: The name of the one queue that is wanted; the sums are then not those of all.
 
     Database:
         One statement, and one for the clock but on SQLite. It reads a row for each minute and
@@ -128,8 +134,37 @@ def recent(
     """
     engine = engine_for(alias)
     starts = _starts(engine.now(now), MINUTE, minutes)
-    rows = list(_rows(engine, Q(length__in=(AS_WRITTEN, MINUTE)), starts[0]))
+    wanted = Q(length__in=(AS_WRITTEN, MINUTE))
+    if only is not None:
+        wanted &= Q(queue__in={only, EVERY_QUEUE})
+    rows = list(_rows(engine, wanted, starts[0]))
     return _sorted(rows, starts, MINUTE, {EVERY_QUEUE} | {row.queue for row in rows})
+
+
+def rates(past: Sequence[Period], now: datetime) -> tuple[float | None, float]:
+    """Return how many attempts a second became due, and how many ended.
+
+    Nobody counts what becomes due. It is what has ended and what there is more of than before,
+    of that which waits or is held; so it is known only where all that waits was counted, at two
+    moments.
+
+    Args:
+        past: The periods, the last of which goes on.
+    """
+    if not past:
+        return None, 0.0
+    elapsed = max((now - past[0].start).total_seconds(), 1.0)
+    rate_out = sum(period.ends for period in past) / elapsed
+    sampled = [period for period in past if period.samples]
+    if len(sampled) < 2 or any(period.is_cut for period in sampled):
+        return None, rate_out
+    first, last = sampled[0], sampled[-1]
+    growth = (_depth(last) - _depth(first)) / (last.start - first.start).total_seconds()
+    return max(rate_out + growth, 0.0), rate_out
+
+
+def _depth(period: Period) -> float:
+    return (period.waiting or 0.0) + (period.held or 0.0)
 
 
 def _starts(now: datetime, length: int, count: int) -> list[datetime]:

@@ -10,13 +10,17 @@ from datetime import datetime, timedelta
 from django_jobflow import conf
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.counting import FIRST_COLUMNS, Tally
+from django_jobflow.history import EVERY_QUEUE
 from django_jobflow.models import LimitKind, Pause, PauseKind, Worker
 from django_jobflow.observe.allowing import LimitFacts, limits
 from django_jobflow.observe.counting import MOST, MOST_QUEUES, Count
 from django_jobflow.observe.declared import declared_queues
+from django_jobflow.observe.past import RATED, rates, recent
 from django_jobflow.states import JobState
 
 NONE = Count(0)
+STILL = None, 0.0
+"""The rates of a queue in which nothing has happened of late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class QueueFacts:
         limit: What may run of it over all hosts. None means that it has no limit.
         workers: Living processes that serve it.
         slots: How many jobs these execute at a time, of all that they serve.
+        rate_in: Attempts a second that became due of late. None means that it is not known.
+        rate_out: Attempts a second that ended of late.
     """
 
     name: str
@@ -39,6 +45,8 @@ class QueueFacts:
     limit: LimitFacts | None = None
     workers: int = 0
     slots: int = 0
+    rate_in: float | None = None
+    rate_out: float = 0.0
 
     def count(self, state: JobState) -> Count:
         """Return how many jobs are in *state*."""
@@ -55,7 +63,8 @@ class Queues:
     """The queues of a database.
 
     Attributes:
-        all: Each that is declared, controlled, or has jobs among those that were read.
+        all: Each that is declared, controlled, has jobs among those that were read, or of which
+            some have ended in the last minutes.
         has_more: Whether there are queues with available jobs that were not read.
     """
 
@@ -80,8 +89,8 @@ def queues(
     Database:
         One statement for each state, and one for each queue with available rows, which read at
         most *most* rows each along an index; one that finds those queues, and one that finds
-        how long they wait, where it is not more; one for the pauses, one for the workers, and
-        up to four for the limits.
+        how long they wait, where it is not more; one for the pauses, one for the workers, one
+        for the past, and up to four for the limits.
     """
     engine = engine_for(alias)
     moment = engine.now(now)
@@ -93,9 +102,11 @@ def queues(
         for limit in limits(engine.alias, now=now)
         if limit.kind == LimitKind.QUEUE
     }
-    names = {*declared_queues(), *counted, *pauses, *limited} if only is None else {only}
+    past = recent(RATED, engine.alias, moment, only=only)
+    names = {*declared_queues(), *counted, *pauses, *limited, *past} - {EVERY_QUEUE}
     oldest = _oldest(engine, waiting[:MOST_QUEUES], now)
     living = _living(engine, moment)
+    rated = {name: rates(periods, moment) for name, periods in past.items()}
     found = [
         QueueFacts(
             name=name,
@@ -104,8 +115,10 @@ def queues(
             pause=pauses.get(name),
             limit=limited.get(name),
             **_served(name, living),
+            rate_in=rated.get(name, STILL)[0],
+            rate_out=rated.get(name, STILL)[1],
         )
-        for name in sorted(names)
+        for name in (sorted(names) if only is None else [only])
     ]
     return Queues(found, has_more=len(waiting) > MOST_QUEUES)
 

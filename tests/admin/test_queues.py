@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from django_jobflow import control
 from django_jobflow.admin import purging
+from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, Pause
 from django_jobflow.states import JobState
 from tests.admin.site import list_url, said, superuser, user_with
@@ -81,6 +82,24 @@ class ListTests:
 
         assert "Open" in row.context["badge"]
         assert "1, with 3 slots" in text_of(row)
+
+    def test_rates_are_shown(self, staff, mail):
+        ended = {"mail": {"succeeded": 6000}, "": {}}
+        engine_for().write_history(timezone.now(), ended, samples=1)
+
+        [row] = [
+            row
+            for row in staff.get(list_url("queue")).context["queues"]
+            if row["facts"].name == "mail"
+        ]
+        told = staff.get(queue_url("mail")).context["told"]
+
+        coming, going = row["rates"]
+        assert "-" == coming  # with one sample alone it is not known
+        assert going.endswith("/s")
+        facts = {fact.label: fact.value for fact in told}
+        assert coming == facts["Rate in"]
+        assert facts["Rate out"].endswith("/s")
 
     def test_statements_follow_from_the_queues_and_not_from_their_jobs(self, staff, mail):
         def statements():

@@ -1,6 +1,7 @@
 """The search of the lists of jobs, as it is typed, and with the filters beside it."""
 
 from functools import partial
+from urllib.parse import quote_plus
 
 import pytest
 from django.urls import reverse
@@ -11,7 +12,9 @@ from tests.admin.browser import check, screenshot
 from tests.admin.site import list_url, superuser, user_with
 from tests.factories import (
     FailedJobFactory,
+    FailureGroupFactory,
     JobRecordFactory,
+    PauseFactory,
     SucceededJobFactory,
     WorkerFactory,
     error_entry,
@@ -93,6 +96,72 @@ class ListTests:
             assert is_told == ("the first 2 jobs were looked through" in page), search
 
 
+class FilterTests:
+    """What is beside the list is a part of its search, and asks no large table."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "term"),
+        [
+            ("worker", "host-1:7", "worker:host-1:7"),
+            ("worker", "host-*", "worker:host-*"),
+            ("partition", "acme", "partition:acme"),
+            ("partition", '""', 'partition:""'),
+            ("tag", "late orders", 'tag:"late orders"'),
+            ("tag", "a*", 'tag:"a*"'),
+            ("error", "smtplib.SMTP*", "error:smtplib.SMTP*"),
+            ("error", "*", 'error:"*"'),
+        ],
+    )
+    def test_each_is_a_term(self, staff, name, value, term):
+        page = staff.get(list_url("jobrecord", **{name: value, "state": "FAILED"}))
+
+        assert f"q=state%3Afailed+{quote_plus(term)}" in page.context["cl"].bulk_url
+
+    def test_each_finds_what_it_says(self, staff):
+        entry = error_entry(1, FailedJobFactory().created_at)
+        held = JobRecordFactory(state="IN_PROGRESS", reserved_by="host-1:7")
+        tagged = JobRecordFactory(tags=["a"], partition="acme")
+        failed = FailedJobFactory(errors=[entry | {"exception": "smtplib.SMTPException"}])
+
+        assert [held.pk] == shown(staff, worker="host-1:7")
+        assert [tagged.pk] == shown(staff, tag="a")
+        assert [tagged.pk] == shown(staff, partition=" acme ")
+        assert tagged.pk not in shown(staff, partition='""')
+        for model in ("jobrecord", "failedjob"):
+            assert [failed.pk] == shown(staff, model, error="SMTPException")
+
+    @pytest.mark.parametrize("name", ["worker", "partition", "tag", "error"])
+    def test_field_that_was_left_empty_asks_for_nothing(self, staff, name):
+        record = FailedJobFactory(partition="acme")
+
+        assert [record.pk] == shown(staff, **{name: " "})
+
+    def test_what_is_known_can_be_chosen(self, staff):
+        WorkerFactory(name="host-1:7", partitions=["acme", ""])
+        PauseFactory(kind="partition", value="beta")
+        FailureGroupFactory.create_batch(2, exception="smtplib.SMTPException")
+
+        page = staff.get(list_url("jobrecord", worker="gone:1", tag="x"))
+
+        offered = {
+            spec.parameter_name: [value for value, _ in spec.lookup_choices]
+            for spec in page.context["cl"].filter_specs
+        }
+        assert ["host-1:7", "gone:1"] == offered["worker"]
+        assert ['""', "acme", "beta"] == offered["partition"]
+        assert ["smtplib.SMTPException"] == offered["error"]
+        assert ["x"] == offered["tag"]
+
+    def test_field_keeps_what_else_is_asked_for(self, staff):
+        page = staff.get(list_url("jobrecord", q="a<b", state="FAILED", tag="x")).content.decode()
+
+        form = page[page.index('<input type="text" name="tag"') - 300 :].partition("</form>")[0]
+        assert '<input type="hidden" name="q" value="a&lt;b">' in form
+        assert '<input type="hidden" name="state" value="FAILED">' in form
+        assert 'name="tag" value="x"' in form
+        assert '<input type="hidden" name="tag"' not in page[page.index(form) :][: len(form)]
+
+
 class CompletionTests:
     address = "/admin/jobflow/jobrecord/completions/"
 
@@ -139,6 +208,24 @@ class BrowserTests:
             return field.input_value(), page.locator("#result_list tbody tr").count()
 
         assert ("state:failed queue:email", 1) == browse(story, user=superuser())
+
+    def test_value_is_typed_beside_the_list(self, browse):
+        FailedJobFactory(tags=["import-7"])
+        FailedJobFactory()
+        WorkerFactory()
+
+        def story(page):
+            page.goto(list_url("jobrecord", state="FAILED"))
+            check(page, "#changelist-filter", but=("target-size",))  # of Django's own filters
+            field = page.get_by_role("textbox", name="tag")
+            field.fill("import-7")
+            field.press("Enter")
+            page.wait_for_url("**tag=import-7*")
+            screenshot(page, "filters")
+            return page.url.partition("?")[2], page.locator("#result_list tbody tr").count()
+
+        asked, rows = browse(story, user=superuser())
+        assert ({"state=FAILED", "tag=import-7"}, 1) == ({*asked.split("&")}, rows)
 
     def test_search_works_without_scripts(self, browse):
         FailedJobFactory(queue="email")

@@ -16,6 +16,7 @@ from django_jobflow.outcomes import ErrorInfo, Failed
 from django_jobflow.states import JobState
 from tests.engines.contract import HOUR as AN_HOUR
 from tests.engines.contract import LATER, MINUTE, NOON, Contract, ending, make, stored
+from tests.factories import WorkerFactory
 
 KIND = fingerprint("shop.errors.Refused", "shop.cards:charge", "Card 7 was refused.")
 OTHER = fingerprint("builtins.KeyError", "", "'card'")
@@ -243,3 +244,17 @@ class ReleaseTests(FailuresContract):
             self.append(*((kind, "pay", 1) for kind in kinds))
 
         assert 0 == len(tally_of([]).sums())
+
+    def test_old_ones_are_forgotten_but_the_last_and_what_still_runs(self):
+        for name, days in (("r1", 9), ("r2", 8), ("r3", 7), ("r4", 2), ("r5", 1)):
+            Release.objects.create(name=name, first_seen_at=NOON - timedelta(days=days))
+        WorkerFactory(release="r2")
+        WorkerFactory()
+
+        found = {
+            retain: {row.name for row in self.engine.old_releases(timedelta(days=retain), NOON)}
+            for retain in (7, 1, 10)
+        }
+
+        assert {7: {"r1", "r3"}, 1: {"r1", "r3", "r4"}, 10: set()} == found
+        assert not self.engine.old_releases(timedelta(days=1), NOON).filter(name="r5")

@@ -10,7 +10,7 @@ from django_jobflow.engines import engine_for
 from django_jobflow.history import RUN, WORDS, class_of
 from django_jobflow.models import History
 from django_jobflow.observe import Count
-from django_jobflow.observe.overview import rates
+from django_jobflow.observe.past import rates
 from tests.factories import JobRecordFactory, WorkerFactory
 
 NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from django.test import TestCase, override_settings
 
 from django_jobflow import observe
+from django_jobflow.engines import engine_for
 from django_jobflow.observe import Count
 from django_jobflow.states import JobState
 from tests.factories import JobRecordFactory, LimitFactory, PauseFactory, WorkerFactory
@@ -94,6 +95,28 @@ class QueuesTests(TestCase):
             found["b"].limit.quota.concurrency,
             found["email"].limit.quota.concurrency,
         )
+
+    def test_rates_are_those_of_the_last_minutes(self):
+        engine = engine_for()
+        for back, waiting in ((1, 0), (0, 120)):
+            ended = {"email": {"succeeded": 45, "waiting": waiting}, "gone": {"failed": 30}}
+            engine.write_history(NOON - back * MINUTE, ended | {"": {}}, samples=1)
+        now = NOON + timedelta(seconds=30)
+
+        found = {each.name: each for each in observe.queues(now=now).all}
+        [alone] = observe.queues(now=now, only="email").all
+
+        # Since four minutes before noon, when the first of the last five began.
+        rate_out = 90 / 270
+        assert (rate_out + 2, rate_out) == (found["email"].rate_in, found["email"].rate_out)
+        assert (60 / 270, {}) == (found["gone"].rate_out, found["gone"].counts)
+        assert (found["email"].rate_in, rate_out) == (alone.rate_in, alone.rate_out)
+        assert "" not in found
+
+    def test_rate_of_a_queue_without_a_past_is_nothing(self):
+        email = self.queues()["email"]
+
+        assert (None, 0.0) == (email.rate_in, email.rate_out)
 
     def test_one_queue_is_read_alone(self):
         JobRecordFactory(queue="a")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,9 +52,9 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._tasks: dict[asyncio.Task[None], Execution] = {}
 
-    def hand_over(self, execution: Execution) -> None:
-        """Execute it on the loop, as soon as there is room."""
-        self.line.append(execution)
+    def hand_over(self, executions: Sequence[Execution]) -> None:
+        """Execute them on the loop, each as soon as there is room."""
+        self.line.extend(executions)
         self._started_loop().call_soon_threadsafe(self._fill)
 
     def take_back(self) -> list[Execution]:
@@ -98,7 +98,7 @@ class Lane:
 
     def _fill(self) -> None:
         with suppress(IndexError):
-            while self._active() < self.limit:
+            while self._has_room():
                 self._begin(self.line.popleft())
 
     def _begin(self, execution: Execution) -> None:
@@ -108,9 +108,11 @@ class Lane:
         self._tasks[task] = execution
         task.add_done_callback(self._end)
 
-    def _active(self) -> int:
-        """Return how many bodies run, but for those that were given up."""
-        return sum(not execution.abandoned for execution in self._tasks.values())
+    def _has_room(self) -> bool:
+        """Say whether fewer bodies run than may, those left out that were given up."""
+        if len(self._tasks) < self.limit:
+            return True
+        return sum(not each.abandoned for each in self._tasks.values()) < self.limit
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

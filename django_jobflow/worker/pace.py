@@ -1,9 +1,10 @@
-"""How many started jobs may wait for a slot: several short ones, no long one."""
+"""How many started jobs may wait for a slot: many short ones, few that are longer, no long one."""
 
 from __future__ import annotations
 
-SHORT = 0.005  # seconds; a job that takes longer is never handed over ahead
+SHORT = 0.005  # seconds; of jobs that take longer, only what a cycle bridges is handed over ahead
 AHEAD = 0.02  # seconds of work that may wait for the slots
+CYCLE = 0.004  # seconds until a cycle has settled what ended, and started more
 WEIGHT = 0.2  # of the latest body
 MOST = 500  # jobs that may wait for the slots
 
@@ -11,6 +12,9 @@ MOST = 500  # jobs that may wait for the slots
 class Pace:
     """Follows how long bodies run.
 
+    While a cycle settles what has ended, the slots go on with what was handed over ahead: of
+    short jobs several each; of longer ones as many as slots become free meanwhile, which is none
+    as soon as a body runs longer than all slots together need for one.
     A long one ends the hand-overs at once. One that a busy machine has kept from running for a
     few milliseconds does not, among others that were short.
 
@@ -22,7 +26,8 @@ class Pace:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.abreast = threads
-        self.seconds = SHORT  # nothing is known yet: one job a slot
+        self.seconds = SHORT
+        self._has_noted = False
 
     def note(self, seconds: float, *, in_turn: bool = False) -> None:
         """Take in that a body ran for *seconds*.
@@ -30,12 +35,15 @@ class Pace:
         Args:
             in_turn: Whether only one of its kind runs at a time, whatever slots there are.
         """
+        self._has_noted = True
         self.abreast = 1 if in_turn else self.threads
         self.seconds += WEIGHT * (seconds - self.seconds)
 
     @property
     def ahead(self) -> int:
         """How many jobs may be started beyond the free slots."""
-        if self.seconds >= SHORT:
+        if not self._has_noted:
             return 0
+        if self.seconds >= SHORT:
+            return int(self.abreast * CYCLE / self.seconds)
         return min(MOST, int(self.abreast * AHEAD / max(self.seconds, 1e-6)))

@@ -72,14 +72,17 @@ class Running:
 
     def hand_over(self, executions: Iterable[Execution]) -> None:
         """Let the slots and the loop execute them, or an executor."""
+        on_loop: list[Execution] = []
         for execution in executions:
             self.add(execution)
             if self.away is not None and self.away.takes(execution):
                 continue
             if execution.job._is_async:
-                self.lane.hand_over(execution)
+                on_loop.append(execution)
             else:
                 self.slots.hand_over(execution)
+        if on_loop:
+            self.lane.hand_over(on_loop)
 
     def add(self, execution: Execution) -> None:
         """Count an execution in; an older one of the same record has lost its reservation."""

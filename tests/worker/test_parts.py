@@ -39,6 +39,20 @@ class PaceTests:
 
         assert 0 == pace.ahead
 
+    def test_of_longer_jobs_as_many_wait_as_end_within_a_cycle(self):
+        pace = Pace(10)
+        for _ in range(200):
+            pace.note(0.01)
+
+        assert 4 == pytest.approx(pace.ahead, abs=1)
+
+    def test_none_waits_where_a_slot_becomes_free_later_than_a_cycle_ends(self):
+        pace = Pace(4)
+        for _ in range(200):
+            pace.note(0.02)
+
+        assert 0 == pace.ahead
+
     def test_jobs_that_run_in_turn_wait_for_no_longer_than_others(self):
         pace = Pace(4)
         for _ in range(200):

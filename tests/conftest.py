@@ -98,6 +98,12 @@ def prepare_database(config: pytest.Config) -> str:
     return servers.VERSIONS[databases.kind()](databases.url())
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three processes a core: most of the time a test waits for a server or another process."""
+    return min(3 * len(os.sched_getaffinity(0)), 8)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     if hasattr(config, "workerinput"):
         return []

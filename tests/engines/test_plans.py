@@ -6,7 +6,7 @@ The tables have just been filled, so that the database plans with statistics tha
 from itertools import cycle
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from django_jobflow.attempts import Demand, Range, Turn, reservation_of
 from django_jobflow.engines import Engine, engine_for
@@ -39,6 +39,12 @@ def analyze(table):
             cursor.execute(f"ANALYZE {table}")
 
 
+def multiply(where="1 = 1", *, doublings):
+    """Store the rows *where* something holds again and again: 7,000 soon, not one by one."""
+    for _ in range(doublings):
+        double(JobRecord, where)
+
+
 def reads_all_keys(plan):
     """Say whether PostgreSQL walks along the primary key, since it expects next to no row."""
     lines = plan.splitlines()
@@ -48,24 +54,21 @@ def reads_all_keys(plan):
     )
 
 
-@pytest.mark.django_db
-class PlanTests:
-    """Of the engine that serves the database; the portable one cannot know how each plans."""
+@pytest.fixture(autouse=True, scope="module", params=sorted(STATISTICS))
+def filled(request, django_db_setup, django_db_blocker):
+    """Fill the table after the database has looked at it: not at all, empty, or before.
 
-    @pytest.fixture(autouse=True, params=sorted(STATISTICS))
-    def filled(self, request, db):
-        """Fill the table after the database has looked at it: not at all, empty, or before.
-
-        One that was emptied has pages without a row, so that it is thought to stay that small.
-        """
-        self.engine = engine_for("default")
+    One that was emptied has pages without a row, so that it is thought to stay that small.
+    It is filled once for all tests, each of which undoes to a savepoint what it does.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
         if request.param == "emptied":
             make_many(500, JobState.AVAILABLE)
             JobRecord.objects.all()._raw_delete("default")
         if request.param in {"empty", "emptied"}:
             analyze("jobflow_job")
         make_many(125, JobState.FAILED)
-        self.multiply(doublings=4)
+        multiply(doublings=4)
         if request.param == "others":
             analyze("jobflow_job")
         make_many(375, JobState.AVAILABLE)
@@ -73,12 +76,19 @@ class PlanTests:
         make_many(60, JobState.SCHEDULED)
         make_many(60, JobState.IN_PROGRESS)
         make_many(60, JobState.WAITING, execution_key="e")
-        self.multiply("state <> 'FAILED'", doublings=3)
+        multiply("state <> 'FAILED'", doublings=3)
+        yield
+        transaction.set_rollback(True)
 
-    def multiply(self, where="1 = 1", *, doublings):
-        """Store the rows *where* something holds again and again: 7,000 soon, not one by one."""
-        for _ in range(doublings):
-            double(JobRecord, where)
+
+@pytest.mark.django_db
+class PlanTests:
+    """Of the engine that serves the database; the portable one cannot know how each plans."""
+
+    @pytest.fixture(autouse=True)
+    def unknowing(self, filled):
+        """An engine that remembers nothing of what others have found."""
+        self.engine = engine_for("default")
 
     def plans(self, act):
         """Return the plans of the statements of *act* that read or write a table of ours."""

@@ -530,11 +530,7 @@ class DrainTests:
         monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
         monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
 
-    def test_a_worker_shares_commits_among_short_jobs(self, grouped, drain, monkeypatch):
-        # On a machine that is busy no job is short, and each would be committed alone.
-        monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
-        monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
-        monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 600)
+    def test_a_worker_shares_commits_among_short_jobs(self, grouped, drain):
         grouped.enqueue_many({"number": f"{number}"} for number in range(60))
         together = []
         for number in range(60):

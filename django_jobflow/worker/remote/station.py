@@ -66,7 +66,7 @@ class Station:
     def _execute(self, execution: Execution) -> None:
         if execution.job._is_async:
             ended = self._ended[execution] = threading.Event()
-            self.lane.hand_over(execution)
+            self.lane.hand_over([execution])
             ended.wait()
             return
         seat = self._seat()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, make_dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -17,6 +19,7 @@ from django_jobflow.tasks.compat import (
     DEFAULT_TASK_QUEUE_NAME,
     InvalidTask,
     Task,
+    normalize_json,
     task_backends,
 )
 from django_jobflow.tasks.options import (
@@ -81,6 +84,24 @@ def using(
     return replace(self, **changes, declaration=origin)
 
 
+def enqueue_on_commit(self: Any, /, *args: Any, **kwargs: Any) -> None:
+    """Enqueue a call when the transaction of the caller commits; at once where there is none.
+
+    A backend that stores tasks in the caller's database needs nothing of the kind: there
+    ``enqueue`` is part of the transaction. This is for code that has to run on others, too.
+    The transaction is that of the database the backend stores in, of others the default one.
+
+    Raises:
+        InvalidTask: The backend does not take the task.
+        TypeError, ValueError: The arguments are not JSON.
+    """
+    backend = self.get_backend()
+    backend.validate_task(self)
+    call = normalize_json(args), normalize_json(kwargs)
+    database = getattr(backend, "database", DEFAULT_DB_ALIAS)
+    transaction.on_commit(partial(backend.enqueue, self, *call), using=database)
+
+
 def _takes_spans(alias: str) -> bool:
     return bool(getattr(task_backends[alias], "takes_spans", False))
 
@@ -143,6 +164,8 @@ if TYPE_CHECKING:
             **options: Any,
         ) -> JobflowTask[P, R]: ...
 
+        def enqueue_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
+
 else:
     JobflowTask = make_dataclass(
         "JobflowTask",
@@ -153,6 +176,7 @@ else:
             "``declaration`` is what was decorated, of a task that ``using`` has made.",
             "__module__": __name__,
             "using": using,
+            "enqueue_on_commit": enqueue_on_commit,
             "__reduce__": reduced,
         },
         frozen=True,

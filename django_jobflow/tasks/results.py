@@ -78,6 +78,10 @@ class JobflowTaskResult(TaskResult):  # type: ignore[type-arg, misc]
     progress_message: str = field(default="", compare=False)
     raw_metadata: dict[str, Any] = field(default_factory=dict, compare=False)
 
+    def __hash__(self) -> int:
+        """By the id, so that it stays the same when the result is refreshed."""
+        return hash(self.id)
+
     @property
     def metadata(self) -> dict[str, Any]:
         """Metadata without the keys that begin with an underscore, which are reserved."""

@@ -113,6 +113,7 @@ class EnqueueTests:
             result.attempts,
         )
         assert record.created_at == result.enqueued_at
+        assert {result} == {get(result)}
         assert (None, None, None) == (
             result.started_at,
             result.last_attempted_at,
@@ -228,6 +229,49 @@ class EnqueueTests:
             f"Task id={result.id} path=tests.app.tasks.add enqueued backend=default"
             == line.getMessage()
         )
+
+
+class OnCommitTests:
+    """``enqueue_on_commit``, as it is being discussed for Django."""
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_enqueued_when_the_transaction_commits(self):
+        given = [1]
+        with transaction.atomic():
+            assert tasks.add.using(priority=7).enqueue_on_commit(given, b=2) is None
+            given.append(2)
+            assert 0 == JobRecord.objects.count()
+
+        record = JobRecord.objects.get()
+        assert ([[1]], {"b": 2}, 7) == (record.args, record.kwargs, record.priority)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_not_enqueued_when_it_is_rolled_back(self):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            tasks.add.enqueue_on_commit(1)
+            raise ZeroDivisionError
+
+        assert 0 == JobRecord.objects.count()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_enqueued_at_once_without_a_transaction(self):
+        tasks.add.enqueue_on_commit(1)
+
+        assert 1 == JobRecord.objects.count()
+
+    @pytest.mark.django_db(transaction=True, databases=["default", "other"])
+    def test_waits_for_the_database_that_the_tasks_are_in(self):
+        with transaction.atomic(using="other"):
+            with transaction.atomic():
+                tasks.add.using(backend="elsewhere").enqueue_on_commit(1)
+            assert 0 == JobRecord.objects.using("other").count()
+
+        assert 1 == JobRecord.objects.using("other").count()
+
+    @pytest.mark.parametrize("argument", [NOON, {1}])
+    def test_what_is_no_json_is_refused_before_the_commit(self, argument):
+        with pytest.raises(TypeError, match="Unsupported type"):
+            tasks.add.enqueue_on_commit(argument)
 
 
 class AsyncTests:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import django
 import pytest
 from django.core.checks import Error
+from django.db import transaction
 from django.utils import timezone
 
 from django_jobflow.declare import registry
@@ -18,6 +19,7 @@ from django_jobflow.tasks.compat import (
     TaskResultDoesNotExist,
     TaskResultStatus,
     task_backends,
+    task_enqueued,
 )
 from django_jobflow.tasks.declaring import rebuilt
 from django_jobflow.tasks.options import FOREIGN, declaration_of, options_of
@@ -163,6 +165,24 @@ class TolerantTests:
         result = tasks.count_up.using(backend="ImmediateBackend").enqueue("fail")
 
         assert (TaskResultStatus.FAILED, {"count": 1}) == (result.status, result.metadata)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("backend", ["DummyBackend", "ImmediateBackend", "InlineBackend"])
+    def test_waits_for_a_commit_where_it_is_asked_to(self, backend):
+        seen = []
+
+        def hear(task_result, **kwargs):
+            seen.append(task_result.args)
+
+        task_enqueued.connect(hear)
+        try:
+            with transaction.atomic():
+                tasks.add.using(backend=backend).enqueue_on_commit(1)
+                assert [] == seen
+        finally:
+            task_enqueued.disconnect(hear)
+
+        assert [[1]] == seen
 
     def test_inline_raises_what_the_task_raises(self):
         with pytest.raises(ValueError, match="no"):

@@ -121,6 +121,28 @@ class ResultTests:
         assert WorkerLost is result.errors[0].exception_class
 
 
+class OrderTests:
+    def test_is_by_priority_then_by_when_they_may_run_then_by_the_enqueue(self, drain):
+        began, now = [], timezone.now()
+        tasks.add.enqueue(0)
+        tasks.add.using(run_after=now - timedelta(minutes=1)).enqueue(1)
+        tasks.add.using(priority=5).enqueue(2)
+        tasks.add.using(run_after=now - timedelta(minutes=2)).enqueue(3)
+        tasks.add.enqueue(4)
+        tasks.add.using(priority=-5, run_after=now - timedelta(hours=1)).enqueue(5)
+
+        def hear(task_result, **kwargs):
+            began.extend(task_result.args)
+
+        task_started.connect(hear)
+        try:
+            drain(threads=1)
+        finally:
+            task_started.disconnect(hear)
+
+        assert [2, 3, 1, 0, 4, 5] == began
+
+
 class SignalTests:
     @pytest.mark.parametrize("added", [tasks.add, tasks.add_async], ids=["plain", "async"])
     def test_success_is_told_with_the_class_as_sender(self, drain, heard, added):

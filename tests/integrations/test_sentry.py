@@ -6,6 +6,7 @@ import pytest
 
 sentry_sdk = pytest.importorskip("sentry_sdk")
 
+from sentry_sdk.consts import DEFAULT_OPTIONS  # noqa: E402
 from sentry_sdk.integrations.logging import LoggingIntegration  # noqa: E402
 from sentry_sdk.transport import Transport  # noqa: E402
 
@@ -14,6 +15,11 @@ from django_jobflow.states import JobState  # noqa: E402
 from tests.app import jobs  # noqa: E402
 from tests.factories import JobRecordFactory  # noqa: E402
 
+WITH_ARGUMENTS = (
+    {"data_collection": {"queues": True}}
+    if "data_collection" in DEFAULT_OPTIONS
+    else {"send_default_pii": True}
+)
 CARD = "4929 1234 5678 9012"
 
 
@@ -41,7 +47,7 @@ def sent(settings):
         "https://key@sentry.example/1",
         transport=transport,
         traces_sample_rate=1.0,
-        data_collection={"queues": True},
+        **WITH_ARGUMENTS,
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[LoggingIntegration()],  # which makes an event of each line of ERROR

@@ -41,7 +41,7 @@ def enqueued(
     What is not said may be anything.
 
     Args:
-        job: A ``Job`` class, a ``@job`` function, or the name of one. None means any.
+        job: A ``Job`` class, a ``@job`` function, a task, or the name of one. None means any.
         arguments: Some or all of the call's, by the names of the parameters; however they were
             given, and defaults too. A value may be anything that is equal to the right one, as
             ``mock.ANY`` is.

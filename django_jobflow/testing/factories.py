@@ -24,6 +24,7 @@ from django_jobflow.models import (
     Worker,
 )
 from django_jobflow.states import JobState
+from django_jobflow.testing.meaning import job_of
 
 try:
     import factory
@@ -82,9 +83,7 @@ def _of_job(option: str, otherwise: Any) -> Any:
     """Return what the job of the row says, if it is given."""
 
     def value(row: Any) -> Any:
-        # A @job function has its class behind it.
-        job = getattr(row.job, "job", row.job)
-        return otherwise if job is None else getattr(job.definition(), option)
+        return otherwise if row.job is None else getattr(job_of(row.job).definition(), option)
 
     return factory.LazyAttribute(value)
 
@@ -96,8 +95,8 @@ def _arguments(row: Any) -> dict[str, Any]:
 class JobRecordFactory(DjangoModelFactory[JobRecord]):
     """A live record; ``state`` alone is enough.
 
-    Nothing of it is real, unless ``job`` says which declared job it is one of: then ``args`` and
-    ``kwargs`` are its arguments, as they are stored.
+    Nothing of it is real, unless ``job`` says which declared job or task it is one of: then
+    ``args`` and ``kwargs`` are its arguments, as they are stored.
 
     ``now`` is the moment that its other moments are around. Traits: ``due`` (a SCHEDULED or
     RETRY one whose time has come), ``lapsed`` (a held one whose worker is gone) and ``spent`` (no
@@ -191,13 +190,13 @@ class SucceededJobFactory(DjangoModelFactory[SucceededJob]):
 
 
 class JobLogFactory(DjangoModelFactory[JobLog]):
-    """What an attempt of the job ``job`` has logged."""
+    """What an attempt of the record ``job`` has logged; without it, of a new one."""
 
     class Meta:
         model = JobLog
 
     class Params:
-        job = None
+        job = factory.SubFactory(JobRecordFactory, state=JobState.IN_PROGRESS)
         now = factory.LazyFunction(timezone.now)
 
     job_id = factory.SelfAttribute("job.pk")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.test.utils import override_settings
 
 from django_jobflow import conf
@@ -27,6 +30,15 @@ class inline(override_settings):  # named as it is used
         self.raise_errors = raise_errors
 
     def enable(self) -> None:
-        mode = "raise" if self.raise_errors else True
-        self.options = {"JOBFLOW": {**conf.raw_settings(), "INLINE": mode}}
+        self._read(conf.raw_settings())
         super().enable()
+
+    def save_options(self, test_func: Any) -> None:
+        """Add to what a class overrides in the settings, which its ``setUpClass`` then does."""
+        overridden = test_func._overridden_settings or {}
+        self._read(overridden.get("JOBFLOW", conf.raw_settings()))
+        super().save_options(test_func)
+
+    def _read(self, jobflow: Mapping[str, Any]) -> None:
+        mode = "raise" if self.raise_errors else True
+        self.options = {"JOBFLOW": {**jobflow, "INLINE": mode}}

@@ -11,10 +11,10 @@ from typing import Any
 from django_jobflow import conf
 from django_jobflow.arguments import DOTS, decode, encode
 from django_jobflow.arguments.binding import brief
-from django_jobflow.declare import registry
 from django_jobflow.declare.job import Job
 from django_jobflow.exceptions import ArgumentError, InvalidJob, checked_delay
 from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.testing.meaning import job_of
 
 Found = JobRecord | SucceededJob
 
@@ -115,7 +115,7 @@ def read_wanted(
         ArgumentError: The job has no such parameter.
         InvalidJob: Arguments are given without a job.
     """
-    found = _job_of(job)
+    found = None if job is None else job_of(job)
     if arguments:
         if found is None:
             raise InvalidJob(f"Expected a job to whose parameters {arguments!r} belong, got None.")
@@ -129,17 +129,6 @@ def read_wanted(
         run_at=run_at,
         delay=None if delay is None else checked_delay("delay", delay),
     )
-
-
-def _job_of(job: Any) -> type[Job] | None:
-    if job is None:
-        return None
-    if isinstance(job, str):
-        return registry.get(job)
-    found = getattr(job, "job", job)  # of a @job function, and of what using() returns
-    if not (isinstance(found, type) and issubclass(found, Job)):
-        raise InvalidJob(f"Expected a job or the name of one, got {job!r}.")
-    return found
 
 
 def _refuse_strange(job: type[Job], arguments: Mapping[str, Any]) -> None:

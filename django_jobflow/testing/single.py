@@ -17,6 +17,7 @@ from django_jobflow.outcomes import Outcome
 from django_jobflow.states import JobState
 from django_jobflow.testing.at_once import held_back
 from django_jobflow.testing.executing import Bench, Executed
+from django_jobflow.testing.meaning import is_result, job_of, place_of
 from django_jobflow.worker.options import new_name
 
 
@@ -29,38 +30,43 @@ def run_job(job: Any, /, *args: Any, **kwargs: Any) -> Outcome:
     pauses. Other records are left alone.
 
     Args:
-        job: A ``Job`` class, a ``@job`` function or what ``using`` returns, with the arguments
-            of the call; or the record of a job that waits, without any.
+        job: A ``Job`` class, a ``@job`` function, a task, what ``using`` returns of them, or
+            the name of one, with the arguments of the call; or the record or the result of a
+            call that waits, without any.
 
     Raises:
         JobflowError: The record does not wait to be executed, or a queue key kept the call
             from being stored.
+        InvalidJob: It is a task on a backend that stores no records.
     """
-    if isinstance(job, JobRecord):
-        return _outcome_of(job)
+    if isinstance(job, JobRecord) or is_result(job):
+        return _outcome_of(*place_of(job))
+    found = job_of(job)
     with held_back():
-        record = job.enqueue(*args, **kwargs)
-    if record.duplicate:
+        stored = (found if isinstance(job, str) else job).enqueue(*args, **kwargs)
+    alias, pk = place_of(stored)
+    if stored.duplicate:
+        key = JobRecord.objects.using(alias).get(pk=pk).queue_key
         raise JobflowError(
-            f"{record.name}: expected the call to be stored, got job {record.pk}, which holds "
-            f"the queue key {record.queue_key!r}."
+            f"{found._name}: expected the call to be stored, got job {pk}, which holds the queue "
+            f"key {key!r}."
         )
-    return _outcome_of(record)
+    return _outcome_of(alias, pk)
 
 
 arun_job = sync_to_async(run_job)
 """Do what ``run_job`` does, from async code."""
 
 
-def _outcome_of(record: JobRecord) -> Outcome:
-    engine = engine_for(record._state.db)
-    engine.run_now(engine.records.filter(pk=record.pk), None)
+def _outcome_of(alias: str, pk: int) -> Outcome:
+    engine = engine_for(alias)
+    engine.run_now(engine.records.filter(pk=pk), None)
     with held_back():
-        executed = execute_due(engine, record.pk)
+        executed = execute_due(engine, pk)
     if executed is None:
-        found = engine.records.filter(pk=record.pk).first()
+        found = engine.records.filter(pk=pk).first()
         reason = found.why() if found is not None else "it is not in the live table."
-        raise JobflowError(f"Job {record.pk} cannot be executed now: {reason}")
+        raise JobflowError(f"Job {pk} cannot be executed now: {reason}")
     return executed.outcome
 
 

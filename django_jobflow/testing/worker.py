@@ -20,6 +20,7 @@ from django.db.backends.base.creation import TEST_DATABASE_PREFIX
 from django_jobflow import conf
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import ENDED
+from django_jobflow.testing.meaning import place_of
 from django_jobflow.testing.process import TOLD
 
 PATIENCE = 30.0  # seconds that each wait lasts at most, unless it is told otherwise
@@ -138,21 +139,24 @@ class LiveWorker:
             time.sleep(PAUSE)
         return found
 
-    def wait_for(self, record: JobRecord, timeout: float = PATIENCE) -> JobRecord | SucceededJob:
-        """Wait until the job of *record* has ended, and return it as it is then.
+    def wait_for(self, record: Any, timeout: float = PATIENCE) -> JobRecord | SucceededJob:
+        """Wait until the job of *record* has ended, and return its record as it is then.
+
+        Args:
+            record: What ``enqueue`` has returned: a record, or the result of a task.
 
         Raises:
             WorkerError: It has not in time, or the worker has ended.
             JobRecord.DoesNotExist: It was deleted, or its success is not kept.
         """
-        alias = record._state.db
+        alias, pk = place_of(record)
 
         def ended() -> JobRecord | SucceededJob | None:
-            found: JobRecord | SucceededJob = JobRecord.objects.using(alias).find(record.pk)
+            found: JobRecord | SucceededJob = JobRecord.objects.using(alias).find(pk)
             is_live = isinstance(found, JobRecord) and found.state not in ENDED
             return None if is_live else found
 
-        ended.__qualname__ = f"the end of job {record.pk}"
+        ended.__qualname__ = f"the end of job {pk}"
         found = self.until(ended, timeout)
         assert found is not None
         return found

@@ -138,7 +138,7 @@ class EnqueuedTests(TestCase):
         with pytest.raises(InvalidJob) as caught:
             enqueued(logging)
 
-        assert f"Expected a job or the name of one, got {logging!r}." == str(caught.value)
+        assert f"Expected a job, a task or the name of one, got {logging!r}." == str(caught.value)
 
     def test_costs_two_statements(self):
         add.enqueue(1)

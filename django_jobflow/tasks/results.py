@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -152,6 +153,31 @@ def result_of(
     if is_success:
         object.__setattr__(result, "_return_value", cast("SucceededJob", row).result)
     return result
+
+
+def plain_json(value: Any) -> Any:
+    """Return what a task has returned as JSON has it: keys that are no texts become such.
+
+    Raises:
+        TypeError: There is no such form of it, or two keys would be the same text.
+        ValueError: It has bytes that are no UTF-8.
+    """
+    return _with_texts_as_keys(normalize_json(value))
+
+
+def _with_texts_as_keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_texts_as_keys(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made = {_key(key): _with_texts_as_keys(each) for key, each in value.items()}
+    if len(made) < len(value):
+        raise TypeError(f"expected keys that are different texts in JSON, got {[*value]!r}.")
+    return made
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key)
 
 
 def errors_of(entries: Any, state: JobState | None = None) -> list[TaskError]:

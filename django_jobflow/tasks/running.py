@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from django_jobflow.tasks.compat import (
-    Task,
-    TaskResultStatus,
-    normalize_json,
-)
+from django_jobflow.tasks.compat import Task, TaskResultStatus
 from django_jobflow.tasks.context import JobflowTaskContext
 from django_jobflow.tasks.notes import Notes, merged
 from django_jobflow.tasks.results import (
     JobflowTaskResult,
     errors_of,
+    plain_json,
     worker_ids,
 )
 from django_jobflow.tasks.stored import stored_task
@@ -34,7 +31,7 @@ def run(job: TaskJob, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping
     tell_start(context.task_result)
     try:
         value = task.func(*_given(task, context, args), **kwargs)
-        value = normalize_json(value)
+        value = plain_json(value)
         context.flush()
     except BaseException as error:
         _note_error(job, context, error)
@@ -50,7 +47,7 @@ async def arun(
     await atell_start(context.task_result)
     try:
         value = await task.func(*_given(task, context, args), **kwargs)
-        value = normalize_json(value)
+        value = plain_json(value)
         await context.aflush()
     except BaseException as error:
         _note_error(job, context, error)

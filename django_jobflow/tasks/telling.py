@@ -9,6 +9,7 @@ waited, its worker lost).
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from django_jobflow.tasks.results import JobflowTaskResult, error_of
 
 logger = logging.getLogger("django_jobflow.tasks")
 
+STOPPED = (exceptions.JobInterrupt, CancelledError)  # by the worker, which says why
 MOST = 10_000  # attempts whose end has still to be told; more than that were lost to others
 
 
@@ -62,7 +64,7 @@ def remember(context: JobContext, result: JobflowTaskResult) -> None:
 def note_error(context: JobContext, error: BaseException) -> None:
     """Keep what the body of an attempt has raised."""
     attempt = _runs.get(_key(context))
-    if attempt is not None and isinstance(error, Exception | SystemExit):
+    if attempt is not None and not isinstance(error, STOPPED):
         attempt.error = error
 
 

@@ -15,6 +15,8 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
+from django_jobflow import conf
+from django_jobflow.arguments import encode_result
 from django_jobflow.exceptions import InvalidJob
 from django_jobflow.outcomes import ErrorInfo
 from django_jobflow.tasks import compat
@@ -25,7 +27,6 @@ from django_jobflow.tasks.compat import (
     Task,
     TaskResultDoesNotExist,
     TaskResultStatus,
-    normalize_json,
     task_enqueued,
     task_finished,
     task_started,
@@ -34,7 +35,7 @@ from django_jobflow.tasks.context import JobflowTaskContext
 from django_jobflow.tasks.declaring import JobflowTask
 from django_jobflow.tasks.notes import merged
 from django_jobflow.tasks.options import check_options, options_of, read_metadata
-from django_jobflow.tasks.results import JobflowTaskResult, error_of
+from django_jobflow.tasks.results import JobflowTaskResult, error_of, plain_json
 
 
 class Tolerant(BaseTaskBackend):
@@ -131,7 +132,7 @@ class ImmediateBackend(Tolerant, compat.ImmediateBackend):
         context = JobflowTaskContext(task_result=result)
         given = [context, *result.args] if result.task.takes_context else result.args
         try:
-            value = normalize_json(result.task.call(*given, **result.kwargs))
+            value = self._storable(result, result.task.call(*given, **result.kwargs))
             context.flush()
         except KeyboardInterrupt:
             raise
@@ -141,6 +142,11 @@ class ImmediateBackend(Tolerant, compat.ImmediateBackend):
             _set(result, finished_at=timezone.now(), status=TaskResultStatus.SUCCESSFUL)
             _set(result, _return_value=value)
             task_finished.send(type(self), task_result=result)
+
+    def _storable(self, result: JobflowTaskResult, value: Any) -> Any:
+        """Return what a task has returned as a worker would store it, or refuse it as one."""
+        name, size = result.task.module_path, conf.current().MAX_RESULT_SIZE
+        return encode_result(name, plain_json(value), max_size=size)
 
     def _fail(
         self, result: JobflowTaskResult, context: JobflowTaskContext, error: BaseException

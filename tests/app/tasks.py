@@ -1,5 +1,7 @@
 """The tasks that tests enqueue; the worker finds them here."""
 
+import asyncio
+
 import django
 
 from django_jobflow import Cancel, Discard, Retry
@@ -12,13 +14,27 @@ else:
 
 from tests.app.models import Order
 
+
+class Odd(BaseException):
+    """Neither an Exception nor a SystemExit."""
+
+
 ENDS = {
+    "odd": Odd("odd"),
     "error": ValueError("no"),
     "exit": SystemExit(3),
     "discard": Discard("of no use"),
     "cancel": Cancel("not needed"),
     "retry": Retry("later", delay=0),
 }
+
+
+RETURNED = [
+    {1: "a", None: {True: 2.5}, "b": [{0.5: b"c"}]},
+    {1: "a", "1": "b"},
+    "a\0b",
+    float("nan"),
+]
 
 
 @stock_task
@@ -39,6 +55,16 @@ async def add_async(a, b=1):
 @stock_task
 def return_strangely():
     return {1, 2}
+
+
+@stock_task
+def return_one_of(number):
+    return RETURNED[number]
+
+
+@task(timeout=0.3)
+async def wait_forever():
+    await asyncio.sleep(60)
 
 
 @task(max_attempts=3, base_delay=0, takes_context=True)

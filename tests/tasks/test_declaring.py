@@ -24,6 +24,7 @@ from django_jobflow.tasks.compat import (
 from django_jobflow.tasks.declaring import rebuilt
 from django_jobflow.tasks.options import FOREIGN, declaration_of, options_of
 from tests.app import tasks
+from tests.tasks.test_running import NOT_STORED
 
 STOCK = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
 EVERY_OPTION = {
@@ -165,6 +166,20 @@ class TolerantTests:
         result = tasks.count_up.using(backend="ImmediateBackend").enqueue("fail")
 
         assert (TaskResultStatus.FAILED, {"count": 1}) == (result.status, result.metadata)
+
+    @pytest.mark.parametrize(("number", "said"), NOT_STORED)
+    def test_result_that_a_worker_could_not_store_is_a_failure(self, number, said):
+        result = tasks.return_one_of.using(backend="ImmediateBackend").enqueue(number)
+
+        (error,) = result.errors
+        assert TaskResultStatus.FAILED == result.status
+        assert said in error.message
+
+    def test_result_is_as_a_worker_would_store_it(self):
+        result = tasks.return_one_of.using(backend="ImmediateBackend").enqueue(0)
+
+        expected = {"1": "a", "null": {"true": 2.5}, "b": [{"0.5": "c"}]}
+        assert expected == result.return_value
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("backend", ["DummyBackend", "ImmediateBackend", "InlineBackend"])

@@ -22,6 +22,13 @@ from tests.app.models import Order
 from tests.factories import WORKER, JobRecordFactory
 from tests.tasks.test_backend import LOGGER
 
+NOT_STORED = [
+    (1, "expected keys that are different texts in JSON, got [1, '1']."),
+    (2, "got a NUL character in 'a\\x00b' at result."),
+    (3, "got nan at result."),
+]
+"""Numbers of what a task returns, and of what its error says."""
+
 
 def declared(task):
     """What a record of *task* says that ``enqueue`` has stored."""
@@ -92,6 +99,26 @@ class ResultTests:
         (error,) = result.errors
         assert (TaskResultStatus.FAILED, TypeError) == (result.status, error.exception_class)
         assert "Unsupported type: <class 'set'>" == error.message
+
+    def test_keys_become_texts_as_in_json(self, drain):
+        result = tasks.return_one_of.enqueue(0)
+
+        drain()
+
+        result.refresh()
+        expected = {"1": "a", "null": {"true": 2.5}, "b": [{"0.5": "c"}]}
+        assert expected == result.return_value
+
+    @pytest.mark.parametrize(("number", "said"), NOT_STORED)
+    def test_value_that_cannot_be_stored_is_a_failure(self, drain, number, said):
+        result = tasks.return_one_of.enqueue(number)
+
+        drain()
+
+        result.refresh()
+        (error,) = result.errors
+        assert issubclass(error.exception_class, TypeError)
+        assert said in error.message
 
     @pytest.mark.parametrize("fails", [False, True])
     def test_transactional_one_ends_with_what_it_writes(self, drain, fails):
@@ -197,6 +224,22 @@ class SignalTests:
             task_finished.disconnect(hear)
 
         assert [TaskResultStatus.RUNNING, TaskResultStatus.SUCCESSFUL] == seen
+
+    @pytest.mark.parametrize("how", ["exit", "odd"])
+    def test_exception_that_is_no_error_is_being_handled_too(self, drain, heard, how):
+        tasks.fail_until.using(max_attempts=1).enqueue(9, how=how)
+
+        drain()
+
+        assert ("FAILED", tasks.ENDS[how]) == heard[-1][1::2]
+
+    def test_async_task_that_runs_too_long_has_failed_with_that(self, drain, heard):
+        tasks.wait_forever.enqueue()
+
+        drain()
+
+        assert "FAILED" == heard[-1][1]
+        assert isinstance(heard[-1][3], TimeoutError)
 
     def test_receivers_that_raise_cost_nothing(self, drain, caplog):
         def refuse(**kwargs):

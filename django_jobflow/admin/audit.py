@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy
 
 from django_jobflow.admin import cells
 from django_jobflow.admin.base import ReadOnlyAdmin
-from django_jobflow.admin.facts import Fact
+from django_jobflow.admin.facts import Code, Fact
 from django_jobflow.admin.filters import Choices, ColumnFilter
-from django_jobflow.models import AuditAction, AuditEntry, AuditVia
+from django_jobflow.models import AuditAction, AuditEntry, AuditVia, JobRecord
 from django_jobflow.observe.readable import pretty
 
 SUBJECT_SHOWN = 60  # characters of it in a list
@@ -72,7 +72,29 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return queryset.filter(**{column: term}), False
 
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        return {"title": self.action_name(row), "facts": _facts(row)}
+        return {
+            "title": self.action_name(row),
+            "facts": self._facts(request, row),
+            "codes": _codes(row),
+        }
+
+    def _facts(self, request: HttpRequest, entry: AuditEntry) -> list[Fact]:
+        via = str(AuditVia(entry.via).label) if entry.via in AuditVia.values else entry.via
+        return [
+            Fact(_("When"), cells.full(entry.at)),
+            Fact(_("What"), entry.subject or "-", self._subject_url(request, entry.subject)),
+            Fact(_("How many"), str(entry.count)),
+            Fact(_("By"), entry.by or "-"),
+            Fact(_("Through"), capfirst(via)),
+            Fact(_("From"), entry.origin or "-"),
+        ]
+
+    def _subject_url(self, request: HttpRequest, subject: str) -> str:
+        """Return the page of the one job that *subject* names, if the user may see it."""
+        kind, _sign, pk = subject.partition(":")
+        if kind != "id" or not pk.isdecimal() or not self.may_view(request, JobRecord):
+            return ""
+        return self.page_url(JobRecord, pk)
 
     # Columns
 
@@ -104,14 +126,5 @@ def latest_of(subject: str, alias: str, most: int) -> list[AuditEntry]:
     return list(rows.order_by("-at", "-id")[:most])
 
 
-def _facts(entry: AuditEntry) -> list[Fact]:
-    via = str(AuditVia(entry.via).label) if entry.via in AuditVia.values else entry.via
-    return [
-        Fact(_("When"), cells.full(entry.at)),
-        Fact(_("What"), entry.subject or "-"),
-        Fact(_("How many"), str(entry.count)),
-        Fact(_("By"), entry.by or "-"),
-        Fact(_("Through"), capfirst(via)),
-        Fact(_("From"), entry.origin or "-"),
-        Fact(_("Details"), pretty(entry.detail) if entry.detail else "-"),
-    ]
+def _codes(entry: AuditEntry) -> list[Code]:
+    return [Code(_("Details"), pretty(entry.detail))] if entry.detail else []

@@ -26,7 +26,18 @@ else:
 STYLES: dict[str, Sequence[str]] = {"all": ["jobflow/jobflow.css"]}
 
 
-class ReadOnlyAdmin(Base):
+class RefusingAdmin(Base):
+    """A list that takes nothing from who has no action in it."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "POST" and not self.get_actions(request):
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
+
+class ReadOnlyAdmin(RefusingAdmin):
     """A list and a page for each row; subclasses say what they show.
 
     Attributes:
@@ -74,13 +85,6 @@ class ReadOnlyAdmin(Base):
         """Find by a part of the name; a list without a field for it ignores what is asked."""
         term = search_term.strip() if self.search_fields else ""
         return (observe.named_like(queryset, term) if term else queryset), False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if request.method == "POST" and not self.get_actions(request):
-            raise PermissionDenied
-        return super().changelist_view(request, extra_context)
 
     # Pages
 

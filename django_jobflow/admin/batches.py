@@ -88,7 +88,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
 
 def _facts(batch: Batch, progress: BatchProgress) -> list[Fact]:
-    return [
+    found = [
         Fact(_("Members"), str(progress.total)),
         Fact(_("Ended"), f"{progress.percent} %"),
         *(Fact(str(label), str(getattr(progress, name))) for name, label in COUNTS.items()),
@@ -98,6 +98,7 @@ def _facts(batch: Batch, progress: BatchProgress) -> list[Fact]:
         Fact(_("Closed"), cells.full(batch.closed_at)),
         Fact(_("Finished"), cells.full(batch.finished_at)),
     ]
+    return [fact for fact in found if fact.value is not None]
 
 
 def _name(call: Any) -> str | None:

@@ -88,6 +88,12 @@ def last_error(job: JobFacts) -> SafeString | None:
     )
 
 
+def last_kind(job: JobFacts) -> str:
+    """Return the name of the class of the last error."""
+    errors = listed(job.errors)
+    return short_kind(error_of(errors[-1])[0]) if errors else ""
+
+
 def result(text: str) -> SafeString:
     """Return the beginning of a result."""
     return _rendered("_result.html", text=Truncator(text).chars(RESULT_SHOWN))

@@ -14,15 +14,13 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import conf, control
 from django_jobflow.admin.actors import actor_of
-from django_jobflow.admin.base import STYLES
+from django_jobflow.admin.base import STYLES, RefusingAdmin
 from django_jobflow.audit import Actor
 from django_jobflow.exceptions import InvalidJob
 
 if TYPE_CHECKING:
-    Base = admin.ModelAdmin[Any]
     Form = forms.ModelForm[Any]
 else:
-    Base = admin.ModelAdmin
     Form = forms.ModelForm
 
 
@@ -48,7 +46,7 @@ class ControlForm(Form):
             self.add_error(field, str(error))
 
 
-class ControlAdmin(Base):
+class ControlAdmin(RefusingAdmin):
     """A list of what operators have said, and a page to say it.
 
     Of what it is cannot be changed: that would be to end one and to begin another.

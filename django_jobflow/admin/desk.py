@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from django.http import HttpRequest
@@ -18,16 +16,19 @@ class Page:
     """One page of the desk.
 
     Attributes:
-        group: What it stands under.
         label: Its name.
         address: The name of its address in the site of the admin.
         permission: Who has it sees the page; the app's label is left out.
     """
 
-    group: str | Promise
     label: str | Promise
     address: str
     permission: str
+
+
+def _list(label: str | Promise, model: str) -> Page:
+    """Return the page of *model* that the admin has at its list's address."""
+    return Page(label, f"jobflow_{model}_changelist", f"view_{model}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +54,43 @@ class Group:
     links: list[Link]
 
 
-# Groups have to stand together. A page that is not there yet, or that a project has taken out of
-# its site, is left out by itself.
+# A page that is not there yet, or that a project has taken out of its site, is left out by itself.
 PAGES = (
-    Page(_("Overview"), _("Overview"), "jobflow_history_changelist", "view_history"),
-    Page(_("Jobs"), _("Live jobs"), "jobflow_jobrecord_changelist", "view_jobrecord"),
-    Page(_("Jobs"), _("Succeeded jobs"), "jobflow_succeededjob_changelist", "view_succeededjob"),
-    Page(
+    (_("Overview"), [_list(_("Overview"), "history")]),
+    (
         _("Jobs"),
-        _("Bulk operations"),
-        "jobflow_bulkoperation_changelist",
-        "view_bulkoperation",
+        [
+            _list(_("Live jobs"), "jobrecord"),
+            _list(_("Succeeded jobs"), "succeededjob"),
+            _list(_("Bulk operations"), "bulkoperation"),
+            _list(_("Saved views"), "savedview"),
+            _list(_("Batches"), "batch"),
+        ],
     ),
-    Page(_("Jobs"), _("Saved views"), "jobflow_savedview_changelist", "view_savedview"),
-    Page(_("Jobs"), _("Batches"), "jobflow_batch_changelist", "view_batch"),
-    Page(
+    (
         _("Failures"),
-        _("Kinds of failures"),
-        "jobflow_failuregroup_changelist",
-        "view_failuregroup",
+        [
+            _list(_("Kinds of failures"), "failuregroup"),
+            _list(_("Failed jobs"), "failedjob"),
+        ],
     ),
-    Page(_("Failures"), _("Failed jobs"), "jobflow_failedjob_changelist", "view_failedjob"),
-    Page(_("Queues"), _("Queues"), "jobflow_queue_changelist", "view_queue"),
-    Page(_("Queues"), _("Limits"), "jobflow_limit_changelist", "view_limit"),
-    Page(_("Queues"), _("Pauses"), "jobflow_pause_changelist", "view_pause"),
-    Page(_("Queues"), _("Keys"), "jobflow_key_changelist", "view_key"),
-    Page(_("System"), _("Workers"), "jobflow_worker_changelist", "view_worker"),
-    Page(_("System"), _("Database"), "jobflow_database", "examine_database"),
-    Page(_("System"), _("Audit"), "jobflow_auditentry_changelist", "view_auditentry"),
-    Page(
+    (
+        _("Queues"),
+        [
+            _list(_("Queues"), "queue"),
+            _list(_("Limits"), "limit"),
+            _list(_("Pauses"), "pause"),
+            _list(_("Keys"), "key"),
+        ],
+    ),
+    (
         _("System"),
-        _("Settings in force"),
-        "jobflow_configuration_changelist",
-        "view_configuration",
+        [
+            _list(_("Workers"), "worker"),
+            Page(_("Database"), "jobflow_database", "examine_database"),
+            _list(_("Audit"), "auditentry"),
+            _list(_("Settings in force"), "configuration"),
+        ],
     ),
 )
 
@@ -94,15 +99,16 @@ def groups(request: HttpRequest) -> list[Group]:
     """Return the pages that the user of *request* may see: no statement of its own."""
     found = [
         Group(label, [link for page in pages if (link := _link(request, page)) is not None])
-        for label, pages in groupby(PAGES, attrgetter("group"))
+        for label, pages in PAGES
     ]
     return [group for group in found if group.links]
 
 
-def address(request: HttpRequest, name: str) -> str | None:
+def address(request: HttpRequest, name: str, *args: Any) -> str | None:
     """Return the address of that *name* in the site that *request* is made to, if it is there."""
+    site = getattr(request, "current_app", None)
     try:
-        return reverse(f"admin:{name}", current_app=getattr(request, "current_app", None))
+        return reverse(f"admin:{name}", args=args, current_app=site)
     except NoReverseMatch:
         return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from django.utils.text import capfirst
@@ -29,10 +30,15 @@ LOGS_SHOWN = 5  # attempts, the latest
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A label and what stands beside it: text, or HTML from a template."""
+    """A label and what stands beside it: text, or HTML from a template.
+
+    Attributes:
+        url: Where more is told about it, as far as the user may see that.
+    """
 
     label: str
     value: Any
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +87,29 @@ class Code:
     text: str
 
 
-def facts(job: JobFacts) -> list[Fact]:
-    """Return the short facts of *job*, without those that it does not have."""
-    shown = [*_facts(job), *_moments(job)]
+def facts(job: JobFacts, urls: Mapping[str, str]) -> list[Fact]:
+    """Return the short facts of *job*, without those that it does not have.
+
+    Args:
+        urls: By the name of a field: where more is told about what it holds.
+    """
+    shown = [*_facts(job, urls), *_moments(job)]
     return [fact for fact in shown if fact.value not in (None, "")]
 
 
-def _facts(job: JobFacts) -> Iterator[Fact]:
-    yield _field(job, "queue")
+def _facts(job: JobFacts, urls: Mapping[str, str]) -> Iterator[Fact]:
+    yield _field(job, "queue", urls)
     yield _field(job, "priority")
     yield Fact(_("Attempts"), cells.attempts(job))
     limit = _("none") if job.timeout is None else spans.length(job.timeout)
     yield Fact(_("Time limit"), limit)
     for name in OPTIONAL:
-        yield _field(job, name)
+        yield _field(job, name, urls)
     yield Fact(_("Tags"), cells.joined(job.tags))
-    yield _field(job, "reserved_by")
+    yield _field(job, "reserved_by", urls)
+    yield _field(job, "batch_id", urls)
+    if url := urls.get("fingerprint"):
+        yield Fact(_("Kind of failure"), cells.last_kind(job), url)
     # While it runs, the page has a part for it, which is kept up to date.
     if job.progress is not None and isinstance(job, JobRecord) and job.state != IN_PROGRESS:
         message = f" ({job.progress_message})" if job.progress_message else ""
@@ -173,6 +186,6 @@ def _attempt(entry: Any) -> Attempt:
     )
 
 
-def _field(job: JobFacts, name: str) -> Fact:
+def _field(job: JobFacts, name: str, urls: Mapping[str, str] = MappingProxyType({})) -> Fact:
     label = str(capfirst(job._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
-    return Fact(label, getattr(job, name))
+    return Fact(label, getattr(job, name), urls.get(name, ""))

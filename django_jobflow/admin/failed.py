@@ -21,7 +21,7 @@ VERBS = (actions.retry, actions.run_now, actions.cancel)
 class FailedJobAdmin(OperatingAdmin):
     """Jobs whose attempts are used up or that were discarded, the latest first."""
 
-    list_display = ("id", "job_name", "queue", "attempts", "age", "failed_at", "last_error")
+    list_display = ("id", "job_name", "last_error", "failed_at", "queue", "attempts", "age")
     list_filter = (QueueFilter, JobFilter, AgeFilter, ErrorFilter, PartitionFilter, TagFilter)
     always = parse("state:failed")
     date_hierarchy = "finished_at"

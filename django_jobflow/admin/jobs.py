@@ -32,10 +32,10 @@ class JobRecordAdmin(OperatingAdmin):
         "job_name",
         "state_badge",
         "queue",
-        "attempts",
-        "age",
         "next_run",
         "last_error",
+        "attempts",
+        "age",
     )
     list_filter = (
         StateFilter,

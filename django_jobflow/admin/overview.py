@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
@@ -109,7 +110,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "tiles": _tiles(seen),
         "queues": [_queue(request, asked, each) for each in seen.queues],
         "has_more_queues": seen.has_more_queues,
-        "workers": [_worker(each) for each in seen.workers],
+        "workers": [_worker(request, each) for each in seen.workers],
         "charts": [
             {
                 "name": chart.name,
@@ -238,7 +239,9 @@ def _queue(request: HttpRequest, asked: Asked, facts: QueueFigures) -> dict[str,
     }
 
 
-def _worker(facts: observe.WorkerFacts) -> dict[str, Any]:
+def _worker(request: HttpRequest, facts: observe.WorkerFacts) -> dict[str, Any]:
+    user: Any = request.user
+    pk, may_view = quote(facts.name), user.has_perm("jobflow.view_worker")
     badge = (
         cells.badge_of("succeeded", _("Alive"))
         if facts.is_alive
@@ -246,6 +249,7 @@ def _worker(facts: observe.WorkerFacts) -> dict[str, Any]:
     )
     return {
         "name": facts.name,
+        "url": desk.address(request, "jobflow_worker_change", pk) if may_view else None,
         "badge": badge,
         "queues": cells.joined(list(facts.queues)) or _("all"),
         "running": facts.running,

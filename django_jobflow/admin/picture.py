@@ -29,7 +29,7 @@ KINDS: dict[str, str | Promise] = {
     "ahead": gettext_lazy("ahead"),
 }
 MARKS = {"attempt-failed": "failed", "failed": "failed", "succeeded": "succeeded"}
-ENDS = frozenset({"attempt-failed", "succeeded", "failed", "cancelled", "asked", "now"})
+ENDS = frozenset({"attempt-failed", "succeeded", "failed", "cancelled", "asked", "expires", "now"})
 STARTS = frozenset({"reserved", "started"})
 
 

@@ -22,7 +22,15 @@ from django_jobflow.admin.picture import picture
 from django_jobflow.admin.searching import Searching
 from django_jobflow.audit import Actor, subject_of_jobs
 from django_jobflow.declare import registry
-from django_jobflow.models import Batch, JobRecord, Key, SucceededJob
+from django_jobflow.models import (
+    Batch,
+    FailureGroup,
+    JobRecord,
+    Key,
+    Queue,
+    SucceededJob,
+    Worker,
+)
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.operate import Done
@@ -77,36 +85,31 @@ class JobAdmin(Searching):
             "subtitle": _("Job %(id)s") % {"id": row.pk},
             "badge": self.page_badge(row),
             "is_known": registry.find(row.name) is not None,
-            "facts": facts.facts(row),
+            "facts": facts.facts(row, dict(self._urls(request, row))),
             "timeline": events,
             "picture": picture(events, timezone.now() if self.goes_on(row) else None),
-            "keys": list(self._keys(request, row)),
             "codes": facts.codes(row),
             "attempts": facts.attempts(row),
             "earlier": facts.earlier(row),
             "logs": facts.logs(row),
             "delete_url": self.delete_url(request, row),
             "list_url": self.list_url(),
-            "batch_id": row.batch_id,
-            "batch_url": self._batch_url(request, row),
         }
 
-    def _keys(self, request: HttpRequest, row: JobFacts) -> Iterator[dict[str, str]]:
-        """Yield the keys of *row*, each with the page that tells who holds it."""
-        if not self.may_view(request, Key):
-            return
-        named = ((_("Queue key"), row.queue_key), (_("Execution key"), row.execution_key))
-        for label, key in named:
-            if key:
-                asked = urlencode({"q": key, "partition": row.partition})
-                url = f"{self._address(Key, 'changelist')}?{asked}"
-                yield {"label": label, "key": key, "url": url}
-
-    def _batch_url(self, request: HttpRequest, row: Any) -> str:
-        """Return where the batch of *row* is shown, if there is one and the user may see it."""
-        if row.batch_id is None or not self.may_view(request, Batch):
-            return ""
-        return self.page_url(Batch, row.batch_id)
+    def _urls(self, request: HttpRequest, row: Any) -> Iterator[tuple[str, str]]:
+        """Yield where the user is told more of what *row* holds, by the name of its field."""
+        if self.may_view(request, Queue):
+            yield "queue", self.page_url(Queue, row.queue)
+        if self.may_view(request, Key):
+            for name in ("queue_key", "execution_key"):
+                asked = urlencode({"q": getattr(row, name) or "", "partition": row.partition})
+                yield name, f"{self._address(Key, 'changelist')}?{asked}"
+        if row.batch_id is not None and self.may_view(request, Batch):
+            yield "batch_id", self.page_url(Batch, row.batch_id)
+        if getattr(row, "state", None) in states.HELD and self.may_view(request, Worker):
+            yield "reserved_by", self.page_url(Worker, row.reserved_by)
+        if (kind := getattr(row, "fingerprint", None)) and self.may_view(request, FailureGroup):
+            yield "fingerprint", self.page_url(FailureGroup, kind)
 
     def goes_on(self, row: Any) -> bool:
         """Say whether *row* runs, or waits to be run at once."""

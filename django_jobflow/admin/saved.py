@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
 from django.db import models
 from django.db.models import Q
 from django.http import HttpRequest
@@ -14,15 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobflow import conf
 from django_jobflow.admin import desk
-from django_jobflow.admin.base import STYLES
+from django_jobflow.admin.base import STYLES, RefusingAdmin
 from django_jobflow.models import SavedView
 from django_jobflow.search import SearchError, parse
 
 if TYPE_CHECKING:
-    Base = admin.ModelAdmin[Any]
     Form = forms.ModelForm[Any]
 else:
-    Base = admin.ModelAdmin
     Form = forms.ModelForm
 
 MOST_OFFERED = 20  # beside a list
@@ -51,7 +48,7 @@ class SavedViewForm(Form):
         return said
 
 
-class SavedViewAdmin(Base):
+class SavedViewAdmin(RefusingAdmin):
     """One's own views, and those that others share; only one's own can be changed."""
 
     form = SavedViewForm

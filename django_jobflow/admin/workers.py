@@ -60,10 +60,8 @@ class WorkerAdmin(DatabasePage):
     list_display = (
         "name",
         "signs",
-        "host",
-        "pid",
-        "served_queues",
         "load",
+        "served_queues",
         "reserved",
         "memory_used",
         "version",

@@ -155,6 +155,15 @@ class PageTests:
         )
         assert "77/m" in response.content.decode()
 
+    def test_page_leads_to_the_one_job_that_it_is_about(self, staff):
+        record = JobRecordFactory()
+        for subject, url in ((f"id:{record.pk}", page_url(record)), ("id:1,2", ""), ("id:x", "")):
+            entry = AuditEntry.objects.create(action="retry", via="admin", subject=subject)
+
+            facts = {fact.label: fact for fact in staff.get(page_url(entry)).context["facts"]}
+
+            assert url == facts["What"].url
+
     def test_word_of_a_later_release_is_shown_as_it_is(self, staff):
         AuditEntry.objects.create(action="explode", via="pigeon")
         [entry] = AuditEntry.objects.all()

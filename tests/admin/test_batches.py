@@ -48,6 +48,7 @@ def test_page_shows_how_the_members_stand_and_no_argument(staff, batch):
         facts[label] for label in ("Members", "Ended", "Waiting", "Running", "Failed")
     )
     assert "shop.batches.Summary" == facts["Runs when all have ended"]
+    assert "Runs when all have succeeded" not in facts
     assert "hush" not in response.content.decode()
 
 

@@ -208,7 +208,7 @@ class BrowserTests:
 
         def story(page):
             page.goto(DESK)
-            page.locator(".jobflow-picture canvas").nth(3).wait_for()
+            page.locator(".jobflow-canvas canvas").nth(3).wait_for()
             picture = page.locator("[data-chart=throughput]")
             before = picture.screenshot()
             browse.ask(lambda: [jobs.add.enqueue(number) for number in range(20)])
@@ -229,7 +229,7 @@ class BrowserTests:
 
         def story(page):
             page.goto(DESK)
-            page.locator(".jobflow-picture canvas").nth(3).wait_for()
+            page.locator(".jobflow-canvas canvas").nth(3).wait_for()
             check(page)
             screenshot(page, "overview")
             page.get_by_text("Numbers", exact=True).first.focus()
@@ -238,10 +238,10 @@ class BrowserTests:
             page.get_by_role("link", name="Last week").focus()
             page.keyboard.press("Enter")
             page.wait_for_url("**span=week*")
-            page.locator(".jobflow-picture canvas").nth(3).wait_for()
+            page.locator(".jobflow-canvas canvas").nth(3).wait_for()
             page.get_by_role("link", name="reports", exact=True).click()
             page.get_by_text("Charts of the queue reports.").wait_for()
-            page.locator(".jobflow-picture canvas").nth(3).wait_for()
+            page.locator(".jobflow-canvas canvas").nth(3).wait_for()
             check(page)
 
         browse(story, user=user)

@@ -6,12 +6,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobflow.declare import registry
-from django_jobflow.models import FailedJob, JobRecord, SucceededJob
+from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob
 from django_jobflow.states import JobState
 from tests.admin.site import list_url, page_url, said, superuser, user_with
 from tests.factories import (
     WORKER,
     FailedJobFactory,
+    FailureGroupFactory,
     JobLogFactory,
     JobRecordFactory,
     SucceededJobFactory,
@@ -63,6 +64,27 @@ class JobPageTests(PageTestCase):
         record = JobRecordFactory(queue_key="receipt:7", partition="eu")
 
         self.assertContains(self.page(record), "/jobflow/key/?q=receipt%3A7&amp;partition=eu")
+
+    def test_facts_lead_to_what_they_name(self):
+        worker, batch, kind = WorkerFactory(), Batch.objects.create(), FailureGroupFactory()
+        running = JobRecordFactory(
+            state=JobState.IN_PROGRESS, queue="email", batch_id=batch.pk, reserved_by=worker.pk
+        )
+        failed = FailedJobFactory(fingerprint=kind.pk)
+
+        page = self.page(running)
+        for address in (page_url(worker), page_url(batch), "/jobflow/queue/email/change/"):
+            self.assertContains(page, f'{address}">')
+        self.assertContains(self.page(failed), f'{page_url(kind)}">ConnectionError</a>')
+
+    def test_facts_lead_nowhere_that_the_user_may_not_see(self):
+        kind = FailureGroupFactory()
+        record = FailedJobFactory(fingerprint=kind.pk, queue_key="receipt:7")
+        self.client.force_login(user_with("view_jobrecord"))
+
+        page = self.client.get(page_url(JobRecord(pk=record.pk)))
+
+        assert {""} == {fact.url for fact in page.context["facts"]}
 
     def test_frames_of_libraries_are_folded(self):
         trace = "".join(

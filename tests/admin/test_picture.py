@@ -53,6 +53,17 @@ class TestPicture:
         assert ["waiting", "waiting", "running", "waiting"] == [part.kind for part in found.parts]
         assert "running: 2.0\N{NO-BREAK SPACE}s" == found.parts[2].label
 
+    def test_job_has_run_until_its_lease_lapsed(self):
+        record = JobRecordFactory.build(state=JobState.IN_PROGRESS, now=NOON)
+
+        found = picture(timeline(record), NOON + 2 * MINUTE)
+
+        assert ["waiting", "waiting", "running", "waiting"] == [part.kind for part in found.parts]
+        assert (
+            "running: 1\N{NO-BREAK SPACE}min\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}s"
+            == found.parts[2].label
+        )
+
     def test_parts_fill_the_picture_in_their_order(self):
         found = picture(timeline(SucceededJobFactory.build(now=NOON)))
 

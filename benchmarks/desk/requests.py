@@ -137,6 +137,8 @@ def action(name: str, rows: list[Any], **more: Any) -> dict[str, Any]:
 def overview(sample: Sample) -> Iterator[Request]:
     yield Request("overview", url("history_changelist"))
     yield Request("numbers of the overview", url("history_data"))
+    week = {"span": "week", "queue": sample.busiest}
+    yield Request("numbers of a week of a queue", url("history_data", **week))
 
 
 # Lists and pages of jobs

@@ -86,6 +86,12 @@ class ReadOnlyAdmin(RefusingAdmin):
         term = search_term.strip() if self.search_fields else ""
         return (observe.named_like(queryset, term) if term else queryset), False
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return the row of that key; some databases refuse to look for a NUL."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     # Pages
 
     def change_view(

@@ -40,9 +40,14 @@ class BoundedChangeList(ChangeList):
 
     def get_filters(self, request: HttpRequest) -> Any:
         try:
-            return super().get_filters(request)
+            found = super().get_filters(request)
         except (ValueError, OverflowError) as error:  # the year 9999 has no next one
             raise IncorrectLookupParameters(error) from error
+        # What is left when each filter has taken its own, Django asks the database for.
+        left: Any = found[2].values()
+        if any("\0" in str(value) for values in left for value in values):
+            raise IncorrectLookupParameters("NUL")
+        return found
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> Any:
         """Return the order that follows from the filters; headers do not sort."""

@@ -191,6 +191,8 @@ class QueueAdmin(PanelAdmin):
     def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Pause one queue."""
         self._check(request, "add", Pause)
+        if request.method != "POST":  # come back to after a log-in
+            return HttpResponseRedirect(self.page_url(Queue, name))
         form = PauseForm(request.POST)
         if not form.is_valid():
             return self.shown(request, name, form)
@@ -202,6 +204,8 @@ class QueueAdmin(PanelAdmin):
     def resume_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """End the pause of one queue."""
         self._check(request, "delete", Pause)
+        if request.method != "POST":
+            return HttpResponseRedirect(self.page_url(Queue, name))
         if control.resume(queue=name, by=by(request)):
             text = _("Queue %(name)s is resumed.") % {"name": name}
             return self._done(request, name, text)
@@ -209,7 +213,7 @@ class QueueAdmin(PanelAdmin):
         return self._done(request, name, text, messages.WARNING)
 
     def _check(self, request: HttpRequest, verb: str, model: Any) -> None:
-        if request.method != "POST" or not self._may(request, verb, model):
+        if not self._may(request, verb, model):
             raise PermissionDenied
 
     def _done(

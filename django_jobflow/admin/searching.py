@@ -149,6 +149,11 @@ def search_of(request: HttpRequest, term: str | None = None) -> Search:
     return asked + parse(request.GET.get("q", "") if term is None else term)
 
 
+def _has_nul(request: HttpRequest) -> bool:
+    """Say whether something is asked for that no database has in a text."""
+    return any("\0" in value for value in request.GET.values())
+
+
 class Searching(ReadOnlyAdmin):
     """A list whose search is the language of ``django_jobflow.search``.
 
@@ -163,12 +168,14 @@ class Searching(ReadOnlyAdmin):
     ) -> tuple[models.QuerySet[Any], bool]:
         """Find by the language; what is wrong with it is shown in place of rows."""
         asked: Any = request
-        if any("\0" in value for value in request.GET.values()):
-            return queryset.none(), False
+        # Django takes a term with a NUL for an empty one.
+        term = None if "\0" in request.GET.get("q", "") else search_term
         try:
-            search = search_of(request, search_term)
+            search = search_of(request, term)
         except SearchError as error:
             asked.jobflow_search_error = error
+            return queryset.none(), False
+        if _has_nul(request):
             return queryset.none(), False
         found = find_rows(self.always + search, rows=queryset)
         asked.jobflow_found = found
@@ -207,7 +214,7 @@ class Searching(ReadOnlyAdmin):
 
     def whole_search(self, request: HttpRequest) -> Search | None:
         """Return the search for all that the list shows; None if no search says that."""
-        if not set(request.GET) <= {*FILTERS, *OF_A_LIST}:
+        if not set(request.GET) <= {*FILTERS, *OF_A_LIST} or _has_nul(request):
             return None
         return self.always + search_of(request)
 

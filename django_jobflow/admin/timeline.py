@@ -52,7 +52,9 @@ def timeline(job: JobFacts) -> list[Event]:
 
 def waited(job: JobFacts) -> timedelta | None:
     """Return how long the job, once due, waited for its last attempt to start."""
-    return None if job.started_at is None else job.started_at - job.available_at
+    if job.started_at is None:
+        return None
+    return job.started_at - max(job.available_at, job.created_at)
 
 
 def _events(job: JobFacts) -> Iterator[Event]:

@@ -103,7 +103,8 @@ class Meter:
                 if reservation.id not in written:
                     continue
                 ran = seconds.get(reservation.id, 0.0)
-                waited = max(now - ran - reservation.available_at.timestamp(), 0.0)
+                since = max(reservation.available_at, reservation.created_at).timestamp()
+                waited = max(now - ran - since, 0.0)
                 outcome = ending.event.removeprefix("job_")
                 self.tally.add((reservation.name, reservation.queue, outcome), ran, waited)
             self._has_news = True

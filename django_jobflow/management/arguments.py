@@ -17,7 +17,7 @@ from django_jobflow.states import JobState
 
 WRONG_USAGE = 2  # the status at the end, as argparse has it
 LARGEST_ID = 2**63 - 1
-UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def queue_names(text: str) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def seconds(text: str) -> timedelta:
 
 def from_zero(text: str) -> int:
     """Read a whole number from 0."""
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= 10:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
 
@@ -124,5 +124,5 @@ def span(value: str) -> timedelta:
     except OverflowError:
         pass
     raise argparse.ArgumentTypeError(
-        f"expected seconds, or a number with s, m, h or d, got {value!r}"
+        f"expected seconds, or a number with s, m, h, d or w, got {value!r}"
     )

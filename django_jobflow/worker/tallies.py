@@ -68,7 +68,9 @@ class Tallies:
         reservation = ending.reservation
         if (ran := seconds.get(reservation.id)) is None:
             return  # it was never begun
-        waited = time.time() + self._ahead - ran - reservation.available_at.timestamp()
+        # Who enqueues may say a moment of the past, since which nothing has waited.
+        since = max(reservation.available_at, reservation.created_at).timestamp()
+        waited = time.time() + self._ahead - ran - since
         durations = self._durations[reservation.queue]
         durations[WORDS[WAIT][class_of(waited)]] += stands_for
         durations[WORDS[RUN][class_of(ran)]] += stands_for

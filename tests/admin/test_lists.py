@@ -5,9 +5,9 @@ from django.test import TestCase
 from django.utils import timezone
 
 from django_jobflow.admin.lists import BoundedPaginator
-from django_jobflow.models import JobRecord
+from django_jobflow.models import FailureGroup, JobRecord, Worker
 from django_jobflow.states import JobState
-from tests.admin.site import list_url, superuser
+from tests.admin.site import list_url, page_url, superuser
 from tests.factories import (
     FailedJobFactory,
     JobRecordFactory,
@@ -174,6 +174,20 @@ class FilterTests(ListTestCase):
         for wrong in ({"state": "PAUSED"}, {"queue": "x" * 999}, {"name": "a\0b"}):
             with self.subTest(wrong=wrong):
                 assert [] == self.rows("jobrecord", **wrong)
+
+    def test_text_that_no_database_has_is_no_error(self):
+        for model in ("auditentry", "batch"):
+            column = {"auditentry": "by", "batch": "description"}[model]
+            address = list_url(model, **{column: "a\0b"})
+            with self.subTest(model=model):
+                self.assertRedirects(self.client.get(address), list_url(model, e=1))
+
+    def test_page_of_a_key_that_no_database_has_leads_to_the_list(self):
+        for row in (FailureGroup(pk="\0"), Worker(pk="\0")):
+            model = row._meta.model_name
+            with self.subTest(model=model):
+                self.assertRedirects(self.client.get(page_url(row)), list_url(model))
+                assert 403 == self.client.post(page_url(row, "delete")).status_code
 
 
 class OrderTests(ListTestCase):

@@ -64,6 +64,24 @@ class ListTests:
         assert "<code><mark>quue</mark>:email state:failed</code>" in response.content.decode()
         assert "Did you mean &#x27;queue&#x27;?" in response.content.decode()
 
+    @pytest.mark.parametrize("model", ["jobrecord", "failedjob", "succeededjob"])
+    def test_letter_that_no_text_has_is_a_mistake(self, staff, model):
+        FailedJobFactory()
+        SucceededJobFactory()
+
+        response = staff.get(list_url(model, q="name:\0"))
+
+        assert [] == list(response.context["cl"].result_list)
+        assert "is in no job" in response.content.decode()
+
+    def test_such_a_filter_finds_nothing_and_nothing_is_done_to_all(self, staff):
+        FailedJobFactory()
+
+        response = staff.get(list_url("jobrecord", state="FAILED", queue="\0"))
+
+        assert [] == list(response.context["cl"].result_list)
+        assert not hasattr(response.context["cl"], "bulk_url")
+
     def test_mistake_in_the_address_is_shown_too(self, staff):
         assert [] == shown(staff, age="soon")
         assert [] == shown(staff, state="none")

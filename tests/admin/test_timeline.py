@@ -31,6 +31,14 @@ def story(job):
     ]
 
 
+def test_nothing_has_waited_since_before_its_enqueue():
+    job = SucceededJobFactory.build(
+        created_at=NOON, available_at=NOON - 60 * MINUTE, started_at=NOON + SECOND
+    )
+
+    assert waited(job) == SECOND
+
+
 class TestTimeline:
     def test_success_tells_its_wait_and_its_length(self):
         job = SucceededJobFactory.build(now=NOON)
@@ -117,7 +125,7 @@ class TestErrorMoment:
 
 class TestWaited:
     def test_wait_is_counted_from_when_it_was_due(self):
-        record = JobRecord(available_at=NOON, started_at=NOON + SECOND)
+        record = JobRecord(created_at=NOON, available_at=NOON, started_at=NOON + SECOND)
 
         assert waited(record) == SECOND
 

@@ -63,6 +63,16 @@ class NamedTests:
             "1 job not found.",
         ] == printed.splitlines()
 
+    def test_what_has_succeeded_is_said_to_have(self):
+        succeeded = SucceededJobFactory()
+
+        code, printed = ask("retry", succeeded.pk, 10**12)
+
+        assert (1, ["1 job succeeded already.", "1 job not found."]) == (
+            code,
+            printed.splitlines()[1:],
+        )
+
     def test_json_has_the_numbers(self):
         record = FailedJobFactory()
 

@@ -196,6 +196,8 @@ class ListTests:
 
     def test_nothing_is_said_to_be_nothing(self):
         assert (0, "There are no such jobs.\n") == ask("list", "--queue=nowhere")
+        JobRecordFactory()
+        assert (0, "There are more than these 0.\n") == ask("list", "--limit=0")
 
     def test_json_has_no_arguments(self):
         JobRecordFactory(kwargs={"order_id": 7})
@@ -221,10 +223,17 @@ class ListTests:
                 "expected one of scheduled, available, reserved, in_progress, retry, "
                 "failed, waiting, cancelled, succeeded, got 'done'",
             ),
-            ("--older-than=soon", "expected seconds, or a number with s, m, h or d, got 'soon'"),
+            (
+                "--older-than=soon",
+                "expected seconds, or a number with s, m, h, d or w, got 'soon'",
+            ),
+            (
+                "--limit=99999999999999999999",
+                "expected a whole number from 0, got '99999999999999999999'",
+            ),
             (
                 "--older-than=9999999999d",
-                "expected seconds, or a number with s, m, h or d, got '9999999999d'",
+                "expected seconds, or a number with s, m, h, d or w, got '9999999999d'",
             ),
             ("--queue=a\0b", "expected text, got 'a\\x00b'"),
             ("--queue=\udcff", "expected text, got '\\udcff'"),

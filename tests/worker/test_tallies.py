@@ -120,6 +120,15 @@ class CountingTests:
 
         assert {"a": {"failed": 1}, "b": {"failed": 1, "retried": 1}} == numbers()
 
+    def test_moment_before_the_enqueue_is_none_that_it_waited_since(self, tallies):
+        yesterday = timezone.now() - timedelta(days=1)
+        now = timezone.now() - timedelta(seconds=3)
+
+        add(tallies, endings(Succeeded(), 1, available_at=yesterday, created_at=now))
+        tallies.write()
+
+        assert 1 == numbers()["default"][WORDS[WAIT][class_of(3)]]
+
     def test_of_many_a_part_is_measured_for_all(self, tallies):
         count = ALL_MEASURED + 10 * SHARE_MEASURED
 

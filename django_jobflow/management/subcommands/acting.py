@@ -23,7 +23,7 @@ from django_jobflow.management.selecting import (
     subject_of,
 )
 from django_jobflow.management.subcommands.base import Asking
-from django_jobflow.models import BulkState
+from django_jobflow.models import BulkState, SucceededJob
 from django_jobflow.observe import Count, Selection
 from django_jobflow.observe.lists import Rows
 from django_jobflow.operate import Done
@@ -98,6 +98,8 @@ class Acting(Asking):
         done = self.act(rows, selection)
         missing = max(len(set(selection.ids)) - done.done - done.asked - done.skipped, 0)
         self._did(done, missing, output, options)
+        if missing and not options["json"]:
+            _tell_missing(selection, missing, alias, output)
         return NOT_ALL if selection.ids and (missing or done.skipped) else 0
 
     def _to_all_that_match(self, alias: str, output: Output, options: dict[str, Any]) -> int:
@@ -158,5 +160,15 @@ class Acting(Asking):
             output.line(f"{jobs(done.asked)} asked to stop.")
         if done.skipped:
             output.line(f"{jobs(done.skipped)} skipped: {self.why_skipped}.")
-        if missing:
-            output.line(f"{jobs(missing)} not found.")
+
+
+def _tell_missing(selection: Selection, missing: int, alias: str, output: Output) -> None:
+    """Say what became of jobs that are named and not live."""
+    succeeded = 0
+    if not selection.is_of_succeeded:
+        rows = SucceededJob._base_manager.using(alias)
+        succeeded = min(rows.filter(pk__in=selection.ids).count(), missing)
+    if succeeded:
+        output.line(f"{jobs(succeeded)} succeeded already.")
+    if missing > succeeded:
+        output.line(f"{jobs(missing - succeeded)} not found.")

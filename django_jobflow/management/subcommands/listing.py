@@ -56,7 +56,7 @@ class Listing(Asking):
         if jobs:
             heads = presenting.heads(is_of_succeeded=is_of_succeeded)
             output.table(heads, map(presenting.row, jobs), numbers=["id", "attempts", "age"])
-        else:
+        elif not has_more:
             output.line("There are no such jobs.")
         if has_more:
             output.line(f"There are more than these {limit}.")

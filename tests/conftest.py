@@ -29,7 +29,6 @@ DATABASE_MATTERS_NOT = {
     "docs",
     "example",
     "integrations",
-    "remote",
     "test_catalogues.py",
     "test_packaging.py",
 }

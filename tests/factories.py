@@ -7,12 +7,12 @@ from django_jobflow.testing.factories import (
     FailureGroupFactory,
     JobLogFactory,
     JobRecordFactory,
-    LimitFactory,
-    PauseFactory,
     SucceededJobFactory,
     WorkerFactory,
     error_entry,
 )
+from django_jobflow.testing.factories import LimitFactory as AnyLimitFactory
+from django_jobflow.testing.factories import PauseFactory as AnyPauseFactory
 
 __all__ = [
     "ATTEMPTED",
@@ -27,3 +27,15 @@ __all__ = [
     "WorkerFactory",
     "error_entry",
 ]
+
+
+class LimitFactory(AnyLimitFactory):
+    """One of a queue that the tests know."""
+
+    value = "email"
+
+
+class PauseFactory(AnyPauseFactory):
+    """One of a queue that the tests know."""
+
+    value = "email"

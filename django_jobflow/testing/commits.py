@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.test import TestCase
 
 logger = logging.getLogger("django.test")  # where Django's own tests say so
 
 
 Hooks = dict[int, Any]
 """What transactions have put off, by the identity of each."""
+
+_captured: Hooks = {}
+"""What ``captureOnCommitCallbacks`` has handed to a test, or has run for it."""
 
 
 def put_off() -> Hooks:
@@ -25,13 +30,16 @@ def run_hooks(*, but: Hooks | None = None, robust: bool = False) -> None:
     """Run what ``transaction.on_commit`` has put off in this test, and what that puts off.
 
     What an ``atomic`` block has put off that is still open stays there, and so does what
-    ``setUpTestData`` has. Outside a ``TestCase`` there is nothing to do: the commits are real.
+    ``setUpTestData`` has, or ``captureOnCommitCallbacks`` has captured. Outside a ``TestCase``
+    there is nothing to do: the commits are real.
 
     Args:
         but: Leave these where they are.
         robust: Log what a hook raises, whatever it was put off with.
     """
-    while hooks := [hook for each in _open() for hook in _take(each, but or {})]:
+    _forget_captured()
+    but = {**(but or {}), **_captured}
+    while hooks := [hook for each in _open() for hook in _take(each, but)]:
         for _, function, is_robust in hooks:
             try:
                 function()
@@ -40,6 +48,37 @@ def run_hooks(*, but: Hooks | None = None, robust: bool = False) -> None:
                     raise
                 name = getattr(function, "__qualname__", repr(function))
                 logger.error(f"Error calling {name} in on_commit() (%s).", error, exc_info=True)
+
+
+def _forget_captured() -> None:
+    """Forget what no connection has any more, since its test is over."""
+    there = {id(hook) for each in connections.all() for hook in each.run_on_commit}
+    for key in _captured.keys() - there:
+        del _captured[key]
+
+
+def _mark_what_is_captured() -> None:
+    """Have Django's own tool say what it has captured: it leaves it where it was."""
+    django: Any = TestCase.captureOnCommitCallbacks
+    original = django.__func__
+
+    @contextmanager
+    @wraps(original)
+    def capture(
+        cls: type[TestCase], *, using: str = DEFAULT_DB_ALIAS, execute: bool = False
+    ) -> Iterator[list[Any]]:
+        before = {id(hook) for hook in connections[using].run_on_commit}
+        try:
+            with original(cls, using=using, execute=execute) as callbacks:
+                yield callbacks
+        finally:
+            after = {id(hook): hook for hook in connections[using].run_on_commit}
+            _captured.update({key: hook for key, hook in after.items() if key not in before})
+
+    TestCase.captureOnCommitCallbacks = classmethod(capture)  # type: ignore[method-assign,assignment]
+
+
+_mark_what_is_captured()
 
 
 def _open() -> list[Any]:

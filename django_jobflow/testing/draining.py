@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -55,7 +56,8 @@ def drain(
     It runs in this thread and on its connections, so that it works inside a ``TestCase``: what
     waits is reserved, started, executed and settled by the worker's own code, with limits,
     pauses, keys, retries, hooks, signals and batches. First come the ``on_commit`` hooks that
-    the test has put off. Not enforced are time limits; ``jobflow_worker`` is for these.
+    the test has put off, but for what ``captureOnCommitCallbacks`` has captured. Not enforced
+    are time limits; ``jobflow_worker`` is for these.
 
     Args:
         queues: Only these. None means all.
@@ -73,7 +75,10 @@ def drain(
 
     Raises:
         DrainError: There were more executions than *runaway*, or the time was up.
+        TypeError, ValueError: A text where a list of names belongs, or a limit below 0.
     """
+    _refuse_texts(queues=queues, exclude=exclude, partitions=partitions)
+    _refuse_negative(max_jobs=max_jobs, rounds=rounds, runaway=runaway)
     options = WorkerOptions(
         database=database or conf.current().DATABASE,
         queues=None if queues is None else tuple(queues),
@@ -84,6 +89,18 @@ def drain(
     seconds = checked_delay("drain", timeout, "timeout").total_seconds()
     with held_back():
         return _Drain(options, raise_errors, runaway, seconds).run(max_jobs, rounds)
+
+
+def _refuse_texts(**given: Any) -> None:
+    for name, value in given.items():
+        if isinstance(value, str):
+            raise TypeError(f"drain: expected {name} to be a list of names, got {value!r}.")
+
+
+def _refuse_negative(**given: int | None) -> None:
+    for name, value in given.items():
+        if value is not None and value < 0:
+            raise ValueError(f"drain: expected {name} to be 0 or more, got {value}.")
 
 
 adrain = sync_to_async(drain)

@@ -106,6 +106,15 @@ class JobRecordFactory(DjangoModelFactory[JobRecord]):
     class Meta:
         model = JobRecord
 
+    @classmethod
+    def _adjust_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
+        if kwargs["state"] not in {*JobState}:
+            raise ValueError(
+                f"{cls.__name__}: expected state to be one of {', '.join(JobState)}, got "
+                f"{kwargs['state']!r}. SucceededJobFactory makes those that have succeeded."
+            )
+        return kwargs
+
     class Params:
         job = None
         number = factory.Sequence(int)
@@ -255,7 +264,7 @@ class PauseFactory(DjangoModelFactory[Pause]):
         model = Pause
 
     kind = "queue"
-    value = "email"
+    value = factory.Sequence("queue-{}".format)
 
 
 class LimitFactory(DjangoModelFactory[Limit]):
@@ -265,6 +274,6 @@ class LimitFactory(DjangoModelFactory[Limit]):
         model = Limit
 
     kind = "queue"
-    value = "email"
+    value = factory.Sequence("queue-{}".format)
     concurrency = 2
     is_override = True

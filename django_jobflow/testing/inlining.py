@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.test import SimpleTestCase
 from django.test.utils import override_settings
 
 from django_jobflow import conf
@@ -28,6 +29,14 @@ class inline(override_settings):  # named as it is used
     def __init__(self, *, raise_errors: bool = False) -> None:
         super().__init__()
         self.raise_errors = raise_errors
+
+    def decorate_class(self, cls: Any) -> Any:
+        if not issubclass(cls, SimpleTestCase):
+            raise ValueError(
+                f"inline: expected a function or a subclass of Django's SimpleTestCase, got "
+                f"{cls!r}. Decorate its methods."
+            )
+        return super().decorate_class(cls)
 
     def enable(self) -> None:
         self._read(conf.raw_settings())

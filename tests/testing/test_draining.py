@@ -14,6 +14,7 @@ from django_jobflow.testing import (
     Failed,
     Succeeded,
     adrain,
+    commits,
     drain,
 )
 from tests.app.jobs import (
@@ -84,6 +85,47 @@ class DrainTests(Declared, TestCase):
             assert () == drain()
 
         assert ["tests.app.jobs.add"] == drain().names
+
+    def test_what_django_has_captured_is_left_to_it(self):
+        done = []
+        with self.captureOnCommitCallbacks(execute=True):
+            transaction.on_commit(lambda: done.append("early"))
+            transaction.on_commit(lambda: transaction.on_commit(lambda: done.append("nested")))
+        with self.captureOnCommitCallbacks() as captured:
+            transaction.on_commit(lambda: done.append("captured"))
+        transaction.on_commit(lambda: done.append("late"))
+
+        drain()
+
+        assert ["early", "nested", "late"] == done
+        assert 1 == len(captured)
+
+    def test_what_is_captured_is_forgotten_with_its_test(self):
+        with self.captureOnCommitCallbacks():
+            transaction.on_commit(lambda: None)
+        drain()
+        assert 1 == len(commits._captured)
+
+        connection.run_on_commit = []
+        drain()
+
+        assert {} == commits._captured
+
+    def test_text_in_the_place_of_a_list_is_refused(self):
+        for name in ("queues", "exclude", "partitions"):
+            with pytest.raises(TypeError) as caught:
+                drain(**{name: "email"})
+
+            assert f"drain: expected {name} to be a list of names, got 'email'." == str(
+                caught.value
+            )
+
+    def test_limit_below_nothing_is_refused(self):
+        for name in ("max_jobs", "rounds", "runaway"):
+            with pytest.raises(ValueError, match="to be 0 or more") as caught:
+                drain(**{name: -1})
+
+            assert f"drain: expected {name} to be 0 or more, got -1." == str(caught.value)
 
     def test_hook_of_the_test_that_raises_is_the_error_of_the_test(self):
         transaction.on_commit(lambda: 1 / 0)

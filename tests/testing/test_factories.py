@@ -5,7 +5,7 @@ import pytest
 
 from django_jobflow import JobState
 from django_jobflow.models import FailedJob
-from django_jobflow.testing import drain
+from django_jobflow.testing import drain, factories
 from django_jobflow.testing.factories import (
     FailedJobFactory,
     JobRecordFactory,
@@ -44,6 +44,25 @@ class FactoryTests:
         FailedJobFactory(max_attempts=2)
 
         assert [1, 2] == [each["number"] for each in FailedJob.objects.get().errors]
+
+    def test_every_factory_makes_any_number(self):
+        made = [
+            getattr(factories, name).create_batch(2)
+            for name in vars(factories)
+            if name.endswith("Factory") and name != "DjangoModelFactory"
+        ]
+
+        assert [2] * 8 == [len({each.pk for each in batch}) for batch in made]
+
+    def test_state_that_is_none_of_a_record_is_refused(self):
+        with pytest.raises(ValueError, match="expected state") as caught:
+            JobRecordFactory(state="SUCCEEDED")
+
+        states = ", ".join(JobState)
+        assert (
+            f"JobRecordFactory: expected state to be one of {states}, got 'SUCCEEDED'. "
+            "SucceededJobFactory makes those that have succeeded." == str(caught.value)
+        )
 
 
 def test_missing_factory_boy_is_an_error_that_names_the_extra():

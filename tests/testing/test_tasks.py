@@ -145,6 +145,16 @@ class InlineInSettingsTests(TestCase):
         assert [4] == [*JobRecord.objects.values_list("max_attempts", flat=True)]
 
 
+def test_inline_says_which_classes_it_decorates():
+    with pytest.raises(ValueError, match="subclass of Django") as caught:
+        inline()(object)
+
+    assert (
+        "inline: expected a function or a subclass of Django's SimpleTestCase, got "
+        "<class 'object'>. Decorate its methods." == str(caught.value)
+    )
+
+
 class AfterInlineTests(TestCase):
     def test_ends_with_the_class(self):
         result = tasks.add.enqueue(1)

@@ -10,6 +10,7 @@ from tests.engines.contract import (
     LATER,
     MINUTE,
     NOON,
+    TICK,
     Contract,
     changes,
     live,
@@ -88,6 +89,14 @@ class WeaknessTests(Contract):
 
         assert (JobState.RETRY, None) == (record.state, record.reserved_by)
         assert NOON < record.available_at
+
+    def test_delayed_job_is_not_due_a_moment_early(self):
+        """There, times have whole seconds, and what is to wait a while may be due too soon."""
+        due = NOON + MINUTE / 7
+        make(JobState.SCHEDULED, available_at=due)
+
+        assert 0 == JobRecord.objects.activate_scheduled(due - TICK)
+        assert 1 == JobRecord.objects.activate_scheduled(due)
 
     def test_attempts_are_executions(self):
         """There, the limit counts extra executions, and a first success has attempt 0."""

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from django_jobflow import Job, Levels, NotRetryable
-from django_jobflow.engines.verbs import reservation_of
+from django_jobflow import Job, Levels, NotRetryable, signals
+from django_jobflow.attempts import reservation_of
+from django_jobflow.execute import timed_out
 from django_jobflow.models import JobRecord
 from django_jobflow.moments import reservation_expiry, retry_time
 from django_jobflow.outcomes import ErrorInfo, Failed
@@ -169,3 +170,32 @@ class WeaknessTests(Contract):
 
         assert 2 == len(JobRecord.objects.reserve(2, worker="w", queues=list("abc"), now=NOON))
         assert 2 == JobRecord.objects.filter(state=JobState.RESERVED).count()
+
+    def test_failure_is_told_as_nothing_else(self):
+        """There, what has failed is told as completed as well."""
+        told = []
+
+        def receive(signal, **_):
+            told.append(signal)
+
+        record = make(JobState.IN_PROGRESS, max_attempts=1)
+        for signal in signals.BY_EVENT.values():
+            signal.connect(receive)
+        try:
+            record.fail(ValueError(), NOON)
+        finally:
+            for signal in signals.BY_EVENT.values():
+                signal.disconnect(receive)
+
+        assert [signals.job_failed] == told
+
+    def test_crash_and_slowness_are_told_apart(self):
+        """There, both are a lease that has run out."""
+        slow = make(JobState.IN_PROGRESS)
+        self.engine.settle([ending(slow, timed_out(reservation_of(slow)))], NOON)
+        crashed = make(JobState.IN_PROGRESS, lapsed=True)
+        JobRecord.objects.activate_expired(LATER)
+
+        assert ["JobTimeout", "WorkerLost"] == [
+            stored(record).errors[-1]["exception"].rpartition(".")[2] for record in (slow, crashed)
+        ]

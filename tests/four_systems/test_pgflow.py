@@ -5,9 +5,9 @@ The sentences about it are from its documentation, its source and its list of is
 
 from datetime import timedelta
 
-from django_jobflow import Job, observe
+from django_jobflow import Job, observe, settle
 from django_jobflow.models import JobRecord
-from django_jobflow.outcomes import Snoozed
+from django_jobflow.outcomes import ErrorInfo, Failed, Snoozed
 from django_jobflow.states import JobState
 from tests.engines.contract import (
     LATER,
@@ -102,3 +102,24 @@ class WeaknessTests(Contract):
 
         assert NOON == record.available_at
         assert 1 == JobRecord.objects.activate_scheduled(NOON)
+
+    def test_log_names_the_delay_that_is_taken(self, caplog):
+        """There, the log names half of it."""
+        record = make(JobState.IN_PROGRESS, attempt=2, max_attempts=5)
+        end = ending(record, Failed(ErrorInfo("ValueError", "x", ""), None))
+
+        self.engine.settle([end], NOON)
+        settle.report([end], {end.reservation.id}, {})
+
+        [line] = [line for line in caplog.records if getattr(line, "event", "") == "job_retried"]
+        assert stored(record).available_at - NOON == timedelta(seconds=line.job_again_in)
+
+    def test_job_is_enqueued_as_soon_as_it_is_declared(self):
+        """There, a definition has to be compiled into the database by a migration."""
+
+        class Charge(Job):
+            def perform(self): ...
+
+        record = Charge.enqueue()
+
+        assert {record.pk: JobState.AVAILABLE} == live()

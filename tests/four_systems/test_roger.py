@@ -5,7 +5,7 @@ The sentences about it are from its documentation, its source and its list of is
 
 import pytest
 
-from django_jobflow import Job, NotCancellable
+from django_jobflow import Job, NotCancellable, maintain
 from django_jobflow.attempts import key_digest
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
@@ -132,3 +132,38 @@ class WeaknessTests(Contract):
         record.retry(LATER)
 
         assert (JobState.AVAILABLE, 3) == (record.state, len(record.errors))
+
+    def test_no_failure_is_thrown_away_for_another(self):
+        """There, a hundred are kept, and the oldest makes room for the next."""
+        for _ in range(101):
+            make(JobState.FAILED)
+
+        maintain.prune(self.engine)
+
+        assert 101 == JobRecord.objects.filter(state=JobState.FAILED).count()
+
+    def test_enqueue_that_is_undone_leaves_no_key(self):
+        """There, the key is kept apart from the job, and stays when that is not published."""
+
+        class Sync(Job):
+            def perform(self): ...
+
+            def queue_key(self):
+                return "sync"
+
+        class Refused(Exception):
+            pass
+
+        with pytest.raises(Refused), self.engine.transaction():
+            Sync.enqueue()
+            raise Refused
+
+        assert not Sync.enqueue().duplicate
+
+    def test_what_waits_for_its_retry_is_a_row_with_its_key(self):
+        """There, the queues of retries are gone when the broker starts anew."""
+        record = make(JobState.IN_PROGRESS, queue_key="q")
+
+        record.fail(ValueError(), NOON)
+
+        assert (JobState.RETRY, "q") == (stored(record).state, stored(record).queue_key)

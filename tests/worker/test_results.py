@@ -129,6 +129,33 @@ class ResultTests:
             "and is not kept any more."
         ) == str(caught.value)
 
+    @pytest.mark.parametrize("how", ["delete", "cancel"])
+    def test_record_that_goes_while_it_is_waited_for_ends_the_wait(self, transactional_db, how):
+        """Nobody wakes who waits here: no worker is there that ends anything."""
+        record = declare().enqueue()
+        waits = threading.Event()
+
+        def go():
+            waits.wait(LONG)
+            getattr(JobRecord.objects.get(), how)()
+            connections.close_all()
+
+        thread = threading.Thread(target=go)
+        thread.start()
+
+        def first_look(execute, *rest):
+            try:
+                return execute(*rest)
+            finally:
+                waits.set()
+
+        with (
+            connection.execute_wrapper(first_look),
+            pytest.raises(NoResult if how == "delete" else JobCancelled),
+        ):
+            record.result(timeout=LONG)
+        thread.join(LONG)
+
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("timeout", [0, 0.02, timedelta(0)])
     def test_time_is_up(self, timeout):

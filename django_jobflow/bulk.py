@@ -22,6 +22,7 @@ from django_jobflow.audit import Actor, By, actor_of
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.repeating import again
 from django_jobflow.exceptions import InvalidJob
+from django_jobflow.history import EVERY_QUEUE, RUN, Numbers, mean
 from django_jobflow.models import (
     AuditAction,
     BulkOperation,
@@ -30,6 +31,7 @@ from django_jobflow.models import (
     SucceededJob,
 )
 from django_jobflow.models.bulk import RATE, SEARCH_LENGTH
+from django_jobflow.models.querysets import OF_ANY_QUEUE
 from django_jobflow.observe.searching import Plan, chosen_states, wants_succeeded
 from django_jobflow.operate import Done
 from django_jobflow.search import Search, Term, parse
@@ -43,6 +45,7 @@ MOST_COUNTED = 100_000  # rows that a preview counts
 SAMPLE = 10_000  # rows from which it tells how many match, where no index does
 RATE_SAMPLE = 10_000  # successes from which the present rate is told
 RATE_SPAN = timedelta(minutes=5)
+MEASURED = 15  # minutes of which the time that bodies take is told
 
 ACTIONS = (
     AuditAction.RETRY,
@@ -106,8 +109,8 @@ def preview(
 
     Database:
         For each state that is asked for one statement that counts along its index, and where an
-        index does not answer all, one that looks through 10,000 rows of it. And one for the
-        present rate.
+        index does not answer all, one that looks through 10,000 rows of it. And up to six
+        for the present rate.
     """
     search = completed(action, search)
     engine = engine_for(database)
@@ -143,12 +146,34 @@ def _count(plan: Plan) -> tuple[int, bool, bool]:
 
 
 def _present_rate(engine: Engine) -> float | None:
-    """Return how many jobs a second succeed at present, over all workers.
+    """Return how many jobs a second the workers execute at present, or could.
+
+    As many as succeed, while jobs wait for them. While none do, the workers have less to do than
+    they could: then it is what their slots come to, at the time that bodies took of late.
 
     Database:
-        One statement that reads the index of the latest successes.
+        One statement that reads the index of the latest successes, and up to four for what
+        waits, the workers, the past and the clock, none of which reads more than some minutes.
     """
     now = engine.now()
+    succeed = _rate_of_successes(engine, now)
+    waiting = engine.records.filter(OF_ANY_QUEUE, state=JobState.AVAILABLE)
+    if list(waiting.order_by("-priority", "available_at").values_list("pk")[:1]):
+        return succeed
+    return max(filter(None, (succeed, _capacity(engine, now))), default=None)
+
+
+def _capacity(engine: Engine, now: datetime) -> float | None:
+    """Return how many jobs a second all slots can execute, if these are as those of late."""
+    slots = sum(each.slots for each in observe.workers(engine.alias, now) if each.is_alive)
+    numbers = Numbers()
+    for period in observe.recent(MEASURED, engine.alias, now)[EVERY_QUEUE]:
+        numbers.update(period.numbers)
+    seconds = mean(numbers, RUN)
+    return slots / seconds if seconds else None
+
+
+def _rate_of_successes(engine: Engine, now: datetime) -> float | None:
     recent = engine.succeeded.filter(succeeded_at__gt=now - RATE_SPAN)
     latest = list(
         recent.order_by("-succeeded_at").values_list("succeeded_at", flat=True)[:RATE_SAMPLE]

@@ -93,6 +93,22 @@ def quantile(numbers: Mapping[str, int], kind: str, share: float) -> float | Non
     return None
 
 
+def mean(numbers: Mapping[str, int], kind: str) -> float | None:
+    """Return the mean of the durations in *numbers*, as well as their classes tell it.
+
+    Args:
+        kind: ``WAIT`` or ``RUN``.
+    """
+    counts = [numbers.get(word, 0) for word in WORDS[kind]]
+    if not any(counts):
+        return None
+    lows, highs = (0.0, *EDGES), (*EDGES, EDGES[-1])
+    summed = sum(
+        count * (low + high) / 2 for count, low, high in zip(counts, lows, highs, strict=True)
+    )
+    return summed / sum(counts)
+
+
 def ends(numbers: Mapping[str, int]) -> int:
     """Return how many attempts have ended, in whatever way."""
     return sum(numbers.get(word, 0) for word in ENDS)

@@ -16,12 +16,14 @@ from django_jobflow import bulk
 from django_jobflow.audit import Actor
 from django_jobflow.engines import engine_for
 from django_jobflow.exceptions import InvalidJob
+from django_jobflow.history import RUN, WORDS, class_of
 from django_jobflow.models import AuditEntry, BulkOperation, JobRecord, SucceededJob
 from django_jobflow.search import parse
 from tests.factories import (
     FailedJobFactory,
     JobRecordFactory,
     SucceededJobFactory,
+    WorkerFactory,
     error_entry,
 )
 
@@ -277,6 +279,21 @@ class PreviewTests:
 
         assert 20.0 == told.run_seconds  # 30 in five minutes
         assert None is bulk.preview("cancel", parse("queue:default")).run_seconds
+
+    def test_workers_that_wait_for_work_could_do_more(self):
+        SucceededJobFactory()
+        FailedJobFactory.create_batch(6)
+        WorkerFactory(threads=3)
+        WorkerFactory(threads=9, now=timezone.now() - HOUR)  # it is silent
+        numbers = {"default": {WORDS[RUN][class_of(1.5)]: 1}, "": {}}
+        engine_for().write_history(timezone.now(), numbers)
+
+        assert 3.0 == bulk.preview("retry", parse("state:failed")).run_seconds  # 6 * 1.5 s / 3
+
+        JobRecordFactory()  # one waits, so the workers do what they can
+
+        told = bulk.preview("retry", parse("state:failed"))
+        assert 6 * 300 == pytest.approx(told.run_seconds)
 
     @pytest.mark.parametrize(
         ("action", "text", "error"),

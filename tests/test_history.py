@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from django_jobflow import history
 from django_jobflow.endings import decide, expired
-from django_jobflow.history import EDGES, RUN, WAIT, WORDS, Numbers, class_of, quantile
+from django_jobflow.history import EDGES, RUN, WAIT, WORDS, Numbers, class_of, mean, quantile
 from tests.worker.test_tallies import ENDS, reservation
 
 NOON = datetime(2026, 11, 21, 12, 34, 56, 789, tzinfo=UTC)
@@ -33,6 +33,19 @@ def test_durations_of_a_class_are_taken_to_be_spread_evenly():
     numbers = Numbers({WORDS[RUN][class_of(1.5)]: 10})
 
     assert [1.5, 1.95, 2.0] == [quantile(numbers, RUN, share) for share in (0.5, 0.95, 1.0)]
+
+
+@given(st.lists(DURATIONS, min_size=1))
+def test_mean_is_within_what_the_classes_leave_open(durations):
+    found = mean(numbers_of(RUN, durations), RUN)
+
+    true = sum(durations) / len(durations)
+    assert true / 2.5 <= found <= true * 2.5  # as wide as the widest class is
+
+
+def test_mean_of_one_class_is_its_middle():
+    assert 1.5 == mean(numbers_of(RUN, [1.1, 1.2]), RUN)
+    assert mean(numbers_of(RUN, [1]), WAIT) is None
 
 
 def test_nothing_has_no_percentile():

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from django.utils import dateformat, formats, timezone
 from django.utils.translation import gettext as _
 
 from django_jobflow.engines import engine_for
@@ -250,7 +251,12 @@ _OF_STATE: dict[JobState, Callable[[Scene], Iterator[Reason]]] = {
 
 
 def _moment(at: datetime | None) -> str:
-    return "?" if at is None else at.isoformat(" ", "seconds")
+    """Return *at* in full, as language and time zone have it."""
+    if at is None:
+        return "?"
+    local = timezone.localtime(at) if timezone.is_aware(at) else at
+    day = formats.date_format(local, "DATE_FORMAT")
+    return f"{day}, {dateformat.format(local, 'H:i:s T')}".rstrip()
 
 
 def _one_line(text: str, most: int = 200) -> str:

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from django_jobflow.states import JobState
 from tests.factories import JobRecordFactory, SucceededJobFactory
@@ -25,7 +26,7 @@ class WhyTests:
         assert {
             "id": record.pk,
             "cause": "not_due",
-            "sentence": f"It is due at {due.isoformat(' ', 'seconds')}.",
+            "sentence": f"It is due at {date_format(due, 'DATE_FORMAT')}, {due:%H:%M:%S} UTC.",
             "facts": {"at": due.isoformat()},
         } == ask_json("why", record.pk)
 

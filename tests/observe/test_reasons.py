@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import TestCase
+from django.utils import timezone, translation
 
 from django_jobflow import job, observe
 from django_jobflow.attempts import key_digest
@@ -23,8 +24,8 @@ HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
-AT_NOON = "2026-11-21 12:00:00+00:00"
-AT_ONE = "2026-11-21 13:00:00+00:00"
+AT_NOON = "Nov. 21, 2026, 12:00:00 UTC"
+AT_ONE = "Nov. 21, 2026, 13:00:00 UTC"
 
 
 class Asking(TestCase):
@@ -56,6 +57,12 @@ class EndedTests(Asking):
         record = self.make(JobState.CANCELLED)
 
         self.assert_why(Cause.CANCELLED, f"It was cancelled, at {AT_NOON}.", record)
+
+    def test_moment_is_told_as_language_and_time_zone_have_it(self):
+        record = self.make(JobState.CANCELLED)
+
+        with translation.override("de"), timezone.override("Europe/Berlin"):
+            assert "21. November 2026, 13:00:00 CET" in str(record.why(now=NOON))
 
     def test_succeeded_one_says_when(self):
         record = self.make()
@@ -138,7 +145,7 @@ class PendingTests(Asking):
 
         sentence = (
             "A worker that did not know its code has put it back; it is due at "
-            "2026-11-21 12:01:00+00:00."
+            "Nov. 21, 2026, 12:01:00 UTC."
         )
         self.assert_why(Cause.NOT_DUE, sentence, record)
         for each in (later, strange):
@@ -262,7 +269,8 @@ class LimitTests(Asking):
 
         facts = self.assert_why(
             Cause.LIMITED,
-            "Queue 'sms' is at its rate of 1/m: the next may start at 2026-11-21 12:01:00+00:00.",
+            "Queue 'sms' is at its rate of 1/m: the next may start at "
+            "Nov. 21, 2026, 12:01:00 UTC.",
             record,
         )
         assert {"kind": "queue", "name": "sms", **rate, "next_at": NOON + MINUTE} == facts
@@ -303,7 +311,7 @@ class LimitTests(Asking):
             self.assert_why(
                 Cause.LIMITED,
                 "Job 'crawl' is at its rate of 1/m: the next may start at "
-                "2026-11-21 12:01:00+00:00.",
+                "Nov. 21, 2026, 12:01:00 UTC.",
                 record,
             )
 
@@ -350,7 +358,7 @@ class LimitTests(Asking):
         self.assert_why(
             Cause.LIMITED,
             "Execution key 'k' is at its rate of 1/m: the next may start at "
-            "2026-11-21 12:01:00+00:00.",
+            "Nov. 21, 2026, 12:01:00 UTC.",
             record,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -119,7 +120,8 @@ def _told(action: str, preview: bulk.Preview) -> str:
     about = "about " if preview.is_estimate else ""
     text = f"This would {action.replace('_', ' ')} {about}{number}"
     if preview.run_seconds is not None and preview.count:
-        text += f", which take about {preview.run_seconds:,.0f} s at the present rate"
+        length = spans.length(timedelta(seconds=max(preview.run_seconds, 1)))
+        text += f", which take about {length} at the present rate"
     return f"{text}."
 
 

@@ -58,6 +58,8 @@ class KillingTests:
         spared = SucceededJob.objects.get(pk=waiting.pk)
         assert (2, 1, []) == (again.attempt, spared.attempt, spared.errors)
         assert 0 == worker.stop()
+        # Both were there when it broke, and one line is enough for a pool.
+        assert 1 == worker.output.count("executor_failed")
 
     def test_killed_worker_leaves_no_body_behind(self, start_worker, until, begun):
         worker = start_worker("--processes=1", EXECUTOR=ONE)

@@ -202,8 +202,10 @@ class Desk:
         if isinstance(answer, Answer):
             self.trouble.end()
         elif not trip.is_over:
-            self._log("executor_failed", answer)
-            if isinstance(answer, GONE):
+            is_gone = isinstance(answer, GONE)
+            if not (is_gone and made.is_retired):  # that is said of an executor once
+                self._log("executor_failed", answer)
+            if is_gone:
                 self.distrust(made)
         self._arrive(trip, answer)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, fields, make_dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
@@ -196,9 +196,18 @@ def task(
     priority: int = ...,
     queue_name: str = ...,
     backend: str = ...,
-    takes_context: bool = ...,
+    takes_context: Literal[False] = ...,
     **options: Any,
-) -> Callable[[Callable[..., R]], JobflowTask[..., R]]: ...
+) -> Callable[[Callable[P, R]], JobflowTask[P, R]]: ...
+@overload
+def task(
+    *,
+    priority: int = ...,
+    queue_name: str = ...,
+    backend: str = ...,
+    takes_context: Literal[True],
+    **options: Any,
+) -> Callable[[Callable[Concatenate[Any, P], R]], JobflowTask[P, R]]: ...
 def task(
     function: Any = None,
     /,

@@ -8,7 +8,7 @@ from django_jobflow.admin import actions
 from django_jobflow.engines import engine_for
 from django_jobflow.models import AuditEntry, BulkOperation, JobRecord
 from django_jobflow.search import parse
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import act, list_url, page_url, said, superuser, user_with
 from tests.factories import FailedJobFactory, JobRecordFactory, SucceededJobFactory
 
@@ -227,19 +227,16 @@ def test_story_of_an_operation(browse):
         page.get_by_role("button", name="Look first").click()
         page.get_by_text("This retries 3 jobs.").wait_for()
         check(page)
-        screenshot(page, "bulk-start")
         page.get_by_role("button", name="Start").click()
         page.get_by_role("button", name="Stop").wait_for()
         check(page)
         browse.ask(lambda: bulk.turn(engine_for()))
         page.get_by_role("link", name="Look again").click()
         page.locator('progress[value="100"]').wait_for()
-        screenshot(page, "bulk-operation")
         page.goto(list_url("bulkoperation"))
         check(page)
         page.goto(list_url("auditentry"))
         check(page, but=["target-size"])  # of Django's own filters
-        screenshot(page, "audit")
         return page.locator("#result_list tbody tr").count()
 
     assert 2 == browse(story, user=superuser())

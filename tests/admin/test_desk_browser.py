@@ -11,7 +11,7 @@ from django_jobflow import control
 from django_jobflow.attempts import key_digest
 from django_jobflow.models import JobRecord, KeyHold, Worker
 from django_jobflow.states import JobState
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import list_url, page_url, superuser
 from tests.factories import JobRecordFactory, LimitFactory, PauseFactory, WorkerFactory
 
@@ -64,32 +64,6 @@ def queue_url(name):
     return reverse("admin:jobflow_queue_change", args=[quote(name)])
 
 
-def test_pages_can_be_used_by_all(browse, shop):
-    pages = {
-        "queues": list_url("queue"),
-        "queue": queue_url("email"),
-        "queue-paused": queue_url("reports"),
-        "keys": list_url("key"),
-        "key": list_url("key", q="smtp:1"),
-        "workers": list_url("worker"),
-        "worker": page_url(shop[0]),
-        "worker-stop": page_url(shop[0], "stop"),
-        "settings": list_url("configuration"),
-    }
-
-    def story(page):
-        for name, address in pages.items():
-            page.goto(address)
-            check(page)
-            screenshot(page, name)
-        page.set_viewport_size({"width": 390, "height": 800})
-        for name in ("queues", "queue", "keys"):
-            page.goto(pages[name])
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
-
-    browse(story, user=superuser())
-
-
 def test_queue_is_paused_and_resumed(browse, shop):
     def story(page):
         page.goto(list_url("queue"))
@@ -112,7 +86,6 @@ def test_queue_is_emptied_after_a_dry_run(browse, shop):
         page.get_by_label("Waiting for retry").uncheck()
         page.get_by_role("button", name="Count only").click()
         check(page)
-        screenshot(page, "queue-purge")
         counted = page.locator("tfoot .jobflow-number").inner_text()
         page.get_by_role("button", name="Delete them for good").click()
         return counted, page.locator(".messagelist li").inner_text()

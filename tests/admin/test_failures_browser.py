@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_jobflow import bulk
 from django_jobflow.engines import engine_for
 from django_jobflow.models import FailureGroup, JobRecord, Release
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import list_url, page_url, superuser
 from tests.factories import FailedJobFactory, FailureGroupFactory, error_entry
 
@@ -60,17 +60,14 @@ def test_group_is_found_read_and_retried(browse, group, records):
     def story(page):
         page.goto(list_url("failuregroup"))
         check(page, but=("target-size",))  # of Django's own filters
-        screenshot(page, "failures")
         page.get_by_role("link", name="ConnectionError").click()
         page.get_by_text("3 failed jobs are kept.").wait_for()
         page.get_by_text("2 frames of libraries").click()
         page.get_by_text("in _post").wait_for()
         check(page)
-        screenshot(page, "failure-group")
         page.get_by_role("link", name="Retry all").click()
         page.get_by_text("This retries 3 jobs.").wait_for()
         check(page)
-        screenshot(page, "failure-group-retry")
         page.get_by_role("button", name="Start").click()
         page.get_by_text("workers carry it out").wait_for()
 
@@ -98,13 +95,11 @@ def test_failed_job_is_retried_with_other_arguments(browse, records):
     def story(page):
         page.goto(page_url(JobRecord(pk=record.pk)))
         check(page)
-        screenshot(page, "failed-job")
         page.get_by_role("link", name="Retry with other arguments").click()
         page.get_by_label("Arguments:", exact=True).fill("[1")
         page.get_by_role("button", name="Retry with these arguments").click()
         page.get_by_text("This is no JSON").wait_for()
         check(page)
-        screenshot(page, "job-arguments")
         page.get_by_label("Arguments:", exact=True).fill('{"order": 8}')
         page.get_by_role("button", name="Retry with these arguments").click()
         page.get_by_text("will run again, with these arguments").wait_for()

@@ -4,7 +4,7 @@ import pytest
 
 from django_jobflow.models import FailedJob, JobLog, JobRecord
 from django_jobflow.states import JobState
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import page_url, superuser, user_with
 from tests.factories import FailedJobFactory, JobLogFactory, JobRecordFactory, SucceededJobFactory
 
@@ -112,7 +112,6 @@ class BrowserTests:
             check(page)
             browse.ask(go_on)
             page.get_by_text("Line 1").wait_for()
-            screenshot(page, "job-running")
             progress = page.locator("#jobflow-live output").inner_text()
             value = page.locator("#jobflow-live progress").get_attribute("value")
             browse.ask(end)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_jobflow.admin import overview
 from django_jobflow.engines import engine_for
 from django_jobflow.history import MINUTE, RUN, WAIT, WORDS, beginning, class_of
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import list_url, superuser, user_with
 from tests.app import jobs
 from tests.factories import JobRecordFactory, WorkerFactory
@@ -231,7 +231,6 @@ class BrowserTests:
             page.goto(DESK)
             page.locator(".jobflow-canvas canvas").nth(3).wait_for()
             check(page)
-            screenshot(page, "overview")
             page.get_by_text("Numbers", exact=True).first.focus()
             page.keyboard.press("Enter")
             page.locator(".jobflow-chart details[open] table").wait_for()

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from django_jobflow import observe
 from django_jobflow.admin import searching
-from tests.admin.browser import check, screenshot
+from tests.admin.browser import check
 from tests.admin.site import list_url, superuser, user_with
 from tests.factories import (
     FailedJobFactory,
@@ -216,7 +216,6 @@ class BrowserTests:
             field.press("Tab")
             field.press_sequentially("fai")
             check(page, "#changelist-search")
-            screenshot(page, "search-completion", full_page=False)
             field.press("ArrowDown")
             field.press("Enter")
             field.press_sequentially("queue:email")
@@ -239,7 +238,6 @@ class BrowserTests:
             field.fill("import-7")
             field.press("Enter")
             page.wait_for_url("**tag=import-7*")
-            screenshot(page, "filters")
             return page.url.partition("?")[2], page.locator("#result_list tbody tr").count()
 
         asked, rows = browse(story, user=superuser())

@@ -135,7 +135,7 @@ def _count(plan: Plan) -> tuple[int, bool, bool]:
         for well in plan.wells
     ]
     size, is_more = sum(sizes), any(each > MOST_COUNTED for each in sizes)
-    if not plan.rest:
+    if plan.is_answered:
         return size - is_more, is_more, False
     found = plan.found(SAMPLE)
     matching = found.rows.order_by().count()

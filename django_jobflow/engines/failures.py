@@ -11,12 +11,31 @@ from django.db import models
 
 from django_jobflow.engines.ground import Ground
 from django_jobflow.failures import Failures
-from django_jobflow.models import FailureGroup, FailureOccurrence, Release, Worker
+from django_jobflow.models import (
+    FailureGroup,
+    FailureOccurrence,
+    JobRecord,
+    Release,
+    Worker,
+)
 from django_jobflow.models.failures import forgotten_since
 
 FOLD_BATCH = 1000  # occurrences that one transaction folds
 WRITE_BATCH = 100  # groups in one UPDATE
 FOLDED = ["count", "first_seen_at", "last_seen_at", "last_job_id", "names", "releases", "history"]
+
+
+# A loose index scan: from one kind to the next behind it, however many have failed of each. The
+# place in the row ends it before the depth of a recursion that MySQL allows.
+FIRST_OF_EACH = """
+    WITH RECURSIVE kinds (fingerprint, place) AS (
+        SELECT (SELECT MIN(fingerprint) FROM {job} WHERE fingerprint IS NOT NULL), 1
+        UNION ALL
+        SELECT (SELECT MIN(job.fingerprint) FROM {job} AS job
+            WHERE job.fingerprint > kinds.fingerprint), place + 1
+        FROM kinds WHERE kinds.fingerprint IS NOT NULL AND place < %s
+    ) SELECT (SELECT MIN(job.id) FROM {job} AS job WHERE job.fingerprint = kinds.fingerprint)
+        FROM kinds WHERE kinds.fingerprint IS NOT NULL"""
 
 
 class Grouping(Ground):
@@ -115,6 +134,16 @@ class Grouping(Ground):
             ],
             ignore_conflicts=True,
         )
+
+    def first_of_each_kind(self, most: int) -> list[int]:
+        """Return the id of a failed job of each kind of failure, of *most* kinds.
+
+        Database:
+            One statement: two entries of ``jobflow_job_fingerprint`` for each kind.
+        """
+        table = self.connection.ops.quote_name(JobRecord._meta.db_table)
+        found = self._returned(FIRST_OF_EACH.format(job=table), [most])
+        return [pk for (pk,) in found if pk is not None]
 
     def mute_failures(
         self, fingerprint: str, *, until: datetime | timedelta | None, by: str

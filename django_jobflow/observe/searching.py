@@ -1,7 +1,8 @@
 """What a search finds, by indexes and bounded reads.
 
 What an index can answer (a state, a key, a number, when something ended) is looked up. All else
-(an argument, the class of an error, a name) is looked for among the first ``WINDOW`` rows of that.
+(an argument, a name) is looked for among the first ``WINDOW`` rows of that. The class of an error
+is looked up by the kinds of failures where more have failed, if these kinds are few.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from django_jobflow.search.keys import local_day
 from django_jobflow.states import JobState
 
 WINDOW = 10_000  # rows that are looked through where no index can answer
+MOST_KINDS = 500  # kinds of failures of which the class is looked up
+MOST_WELLS = 20  # of these, that are looked through for one search
 
 OPERATORS = {":": "exact", ">": "gt", "<": "lt", ">=": "gte", "<=": "lte"}
 OLDEST_FIRST = ("id",)
@@ -154,6 +157,25 @@ class Plan:
             rows = rows.filter(pk__in=term.values)
         return rows
 
+    @cached_property
+    def _kinds(self) -> list[str] | None:
+        """The kinds of failures of the classes that are asked for, if they are looked up.
+
+        That is of use only where more have failed than are looked through.
+        """
+        terms = [term for term in self.search.of("error") if not term.is_negated]
+        if not terms or self.states != [JobState.FAILED] or self.search.of("id", "batch"):
+            return None
+        failed = self.base.filter(state=JobState.FAILED).order_by("-finished_at")
+        if self._kind is not None or not list(failed.values_list("pk")[WINDOW : WINDOW + 1]):
+            return None
+        firsts = self.engine.first_of_each_kind(MOST_KINDS)
+        found = self.base.filter(pk__in=firsts)
+        for term in terms:
+            found = sifted(found, term, self.engine)
+        kinds = sorted(found.values_list("fingerprint", flat=True))
+        return kinds if len(firsts) < MOST_KINDS and len(kinds) <= MOST_WELLS else None
+
     @property
     def _is_of_worker(self) -> bool:
         """Whether it is about what a worker holds now."""
@@ -171,7 +193,7 @@ class Plan:
     @cached_property
     def _timed(self) -> tuple[Term, ...]:
         """The terms about a time that stands in the index of the chosen states."""
-        if self._kind is not None:
+        if self._kind is not None or self._kinds is not None:
             return ()
         if self.is_of_succeeded:
             return self.search.of("ended", "age")
@@ -186,6 +208,9 @@ class Plan:
         """What the index answers, for each order that there is."""
         if self.search.of("id") or self._is_of_key or self._kind is not None:
             return (Well(self.seek, NEWEST_FIRST),)
+        if self._kinds is not None:
+            of_kinds = (self.base.filter(fingerprint=kind) for kind in self._kinds)
+            return tuple(Well(rows, NEWEST_FIRST) for rows in of_kinds)
         if self.is_of_succeeded:
             is_old = any(term.sign in {">", ">="} for term in self.search.of("age"))
             return (Well(self.seek, FIRST_SUCCESS if is_old else LATEST_SUCCESS),)
@@ -237,6 +262,12 @@ class Plan:
             known |= {id(term) for term in self.search.of("queue") if _is_one(term)}
         return tuple(term for term in self.search.terms if id(term) not in known)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the wells have what is looked for and nothing else."""
+        classes = self.search.of("error") if self._kinds is not None else ()
+        return all(term in classes and not term.is_negated for term in self.rest)
+
     def sift(self, rows: Rows) -> Rows:
         """Return those of *rows* that the terms hold for which no index answers."""
         for term in self.rest:
@@ -249,7 +280,7 @@ class Plan:
     def found(self, window: int = WINDOW) -> Found:
         """Return what is found, by an index alone or among the first rows of one."""
         wells = self.wells
-        if not self.rest and len(wells) == 1:
+        if self.is_answered and len(wells) == 1:
             [well] = wells
             return Found(well.rows.order_by(*well.order), wells, None)
         if not wells:
@@ -342,9 +373,9 @@ def find_rows(
         window: How many rows are looked through where no index can answer.
 
     Database:
-        None yet but for a key without a state, which takes three, and for an age, which takes
-        one. The query reads an index, and where that does not answer all, the rows of *window*
-        ids along it.
+        None yet but for a key without a state, which takes three, for an age, which takes one,
+        and for the class of an error of what has failed, which takes up to three. The query
+        reads an index, and where that does not answer all, the rows of *window* ids along it.
     """
     if rows is None:
         model: Any = SucceededJob if wants_succeeded(search) else JobRecord

@@ -1,6 +1,7 @@
 """How the databases find what is asked for when there is much of everything."""
 
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -67,6 +68,21 @@ class PlanTests(TestCase):
                 observe.count_up_to(plan.found().rows, 1000)
                 list(part.order_by("pk").values_list("pk", flat=True)[:100])
             assert [] == problems(statements)
+
+    def test_class_of_an_error_is_looked_up_by_the_kinds_of_failures(self):
+        failed = JobRecord.objects.filter(state="FAILED")
+        rare = list(failed.values_list("pk", flat=True)[:20])
+        failed.update(fingerprint="a" * 32)
+        JobRecord.objects.filter(pk__in=rare).update(
+            fingerprint="b" * 32, errors=[{"exception": "smtplib.SMTPException"}]
+        )
+        run("ANALYZE jobflow_job")
+        with mock.patch("django_jobflow.observe.searching.WINDOW", 100), noting() as statements:
+            found = observe.find_rows(parse("state:failed error:SMTPException"))
+            assert sorted(rare, reverse=True) == [row.pk for row in found.rows[:50]]
+            observe.count_up_to(found.rows, 1000)
+
+        assert [] == problems(statements)
 
     def test_number_is_found_by_the_primary_key(self):
         pk = JobRecord.objects.latest("id").pk

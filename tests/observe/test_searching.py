@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobflow import Job, observe
 from django_jobflow.declare import registry
 from django_jobflow.models import Batch, JobRecord, SucceededJob
+from django_jobflow.observe import searching
 from django_jobflow.observe.searching import Plan, chosen_states
 from django_jobflow.search import parse
 from tests.factories import JobRecordFactory, SucceededJobFactory, error_entry
@@ -17,6 +18,7 @@ from tests.factories import JobRecordFactory, SucceededJobFactory, error_entry
 pytestmark = pytest.mark.django_db
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+NOON_BEFORE = NOW - 26 * HOUR
 KIND, OTHER_KIND = "a" * 32, "b" * 32
 
 
@@ -246,6 +248,41 @@ class KindTests:
         found = observe.find_rows(parse(f"fingerprint:{KIND}"), window=1)
 
         assert (2, None) == (found.rows.count(), found.looked_at)
+
+    def test_class_of_an_error_is_looked_up_where_many_have_failed(self, monkeypatch):
+        monkeypatch.setattr(searching, "WINDOW", 3)
+        rare = [
+            JobRecordFactory(
+                state="FAILED", now=NOON_BEFORE, fingerprint=kind, errors=error_of("a.Rare")
+            ).pk
+            for kind in (KIND, KIND, OTHER_KIND)
+        ]
+        JobRecordFactory.create_batch(5, state="FAILED", now=NOW, fingerprint="c" * 32)
+        for text, expected in {
+            "state:failed error:Rare": rare,
+            "state:failed error:a.R* age>1h": rare,
+            "state:failed error:Rare age<1h": [],
+            "state:failed error:None": [],
+        }.items():
+            found = observe.find_rows(parse(text), now=NOW, window=6)
+            assert sorted(expected) == sorted(row.pk for row in found.rows), text
+
+        plan = Plan(parse("state:failed error:Rare"), JobRecord._base_manager.all(), NOW)
+        assert plan.is_answered
+        assert sorted(rare) == sorted(plan.sift(plan.seek).values_list("pk", flat=True))
+
+    @pytest.mark.parametrize("bound", ["MOST_KINDS", "MOST_WELLS"])
+    def test_of_too_many_kinds_the_latest_jobs_are_looked_through(self, monkeypatch, bound):
+        monkeypatch.setattr(searching, "WINDOW", 2)
+        monkeypatch.setattr(searching, bound, 2)
+        latest = [
+            JobRecordFactory(state="FAILED", now=NOW + n * HOUR, fingerprint=f"{n:032x}").pk
+            for n in range(4)
+        ]
+
+        found = observe.find_rows(parse("state:failed error:ConnectionError"), window=3)
+
+        assert latest[:0:-1] == [row.pk for row in found.rows]
 
     def test_what_has_succeeded_is_of_no_kind(self):
         SucceededJobFactory()

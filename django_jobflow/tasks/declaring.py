@@ -60,7 +60,8 @@ def using(
     Raises:
         InvalidTask: An option is unknown, belongs to the declaration or has a wrong value.
     """
-    check_options(self.module_path, {k: v for k, v in options.items() if v is not None})
+    known = {n: value for n, value in options.items() if value is not None or n not in OPTIONS}
+    check_options(self.module_path, known)
     for name, value in options.items():
         if name not in CALLED or (name in KEYS and callable(value)):
             raise InvalidTask(
@@ -230,6 +231,8 @@ def task(
         InvalidTask: An option has a wrong value, or the backend does not take the task.
         TypeError: Neither a job nor the backend knows an option.
     """
+    if "declaration" in options:
+        raise TypeError("task() got an unexpected keyword argument 'declaration'")
     if "run_after" in options:
         raise TypeError(
             "run_after cannot be defined statically with the @task decorator. "

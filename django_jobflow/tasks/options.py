@@ -63,7 +63,8 @@ def options_of(task: Task[..., Any]) -> dict[str, Any]:
 
 def declaration_of(task: Task[..., Any]) -> Task[..., Any]:
     """Return what was decorated, of a task that ``using`` has made; else the task itself."""
-    return getattr(task, "declaration", None) or task
+    origin = getattr(task, "declaration", None)
+    return origin if isinstance(origin, Task) else task
 
 
 def declared(options: Mapping[str, Any]) -> dict[str, Any]:

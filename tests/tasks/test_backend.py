@@ -276,6 +276,15 @@ class OnCommitTests:
 
 class AsyncTests:
     @pytest.mark.django_db(transaction=True)
+    def test_belongs_to_the_transaction_of_the_caller(self):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            result = async_to_sync(tasks.add.aenqueue)(1)
+            assert [int(result.id)] == [*JobRecord.objects.values_list("pk", flat=True)]
+            raise ZeroDivisionError
+
+        assert 0 == JobRecord.objects.count()
+
+    @pytest.mark.django_db(transaction=True)
     def test_many_at_a_time(self):
         async def enqueue():
             return await asyncio.gather(*[tasks.add.aenqueue(n) for n in range(20)])
@@ -498,6 +507,14 @@ class OptionTests:
             tasks.make_order.using(transactional=False)
         with pytest.raises(InvalidTask, match=r"'max_attempt' is not an option. Did you mean"):
             tasks.make_order.using(max_attempt=3)
+        with pytest.raises(InvalidTask, match=r"'declaration' is not an option"):
+            tasks.make_order.using(declaration=None)
+        with pytest.raises(InvalidTask, match="expected base_delay to be said in the decl"):
+            tasks.make_order.using(base_delay=None)
+
+    def test_what_using_notes_is_no_option(self):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'declaration'"):
+            task(declaration=tasks.add)
 
     def test_options_that_contradict_each_other_are_refused(self):
         with pytest.raises(InvalidTask, match="expected transactional to be False for an async"):

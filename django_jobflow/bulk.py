@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, models
-from django.db.models import Max
+from django.db.models import Max, Min
 
 from django_jobflow import audit, events, observe, operate, states
 from django_jobflow.audit import Actor, By, actor_of
@@ -40,6 +40,7 @@ from django_jobflow.states import JobState
 logger = logging.getLogger("django_jobflow.bulk")
 
 CHUNK = 1000  # rows that one transaction looks at
+PART_TIME = 1.0  # seconds of its rate that one transaction changes at most
 MOST_RATE = 100_000  # jobs a second
 MOST_COUNTED = 100_000  # rows that a preview counts
 SAMPLE = 10_000  # rows from which it tells how many match, where no index does
@@ -277,8 +278,12 @@ def operations(engine: Engine) -> models.QuerySet[BulkOperation]:
 # Carrying it out
 
 
-def work(engine: Engine, seconds: float) -> bool:
-    """Do parts that are due, for about so long; say whether there was one.
+def work(engine: Engine, seconds: float) -> float | None:
+    """Do parts that are due, for about so long.
+
+    Returns:
+        In how many seconds the next part is due. None if this has done no part, as another may
+        have, or if there is no next one.
 
     Database:
         One statement when nothing is due, along ``jobflow_bulk_next``.
@@ -288,8 +293,14 @@ def work(engine: Engine, seconds: float) -> bool:
     while turn(engine):
         has_worked = True
         if time.monotonic() >= until:
-            break
-    return has_worked
+            return 0.0
+    return _next_in(engine) if has_worked else None
+
+
+def _next_in(engine: Engine) -> float | None:
+    running = operations(engine).filter(state=BulkState.RUNNING)
+    next_at = running.aggregate(next_at=Min("next_at"))["next_at"]
+    return None if next_at is None else max((next_at - engine.now()).total_seconds(), 0.0)
 
 
 def turn(engine: Engine, only: int | None = None) -> bool:
@@ -346,10 +357,17 @@ def _do_part(engine: Engine, operation: BulkOperation) -> tuple[list[int], Done,
     plan = Plan(search, _table(search, engine), operation.created_at)
     ahead = plan.seek.filter(pk__gt=operation.cursor, pk__lte=operation.last_id)
     ids = list(ahead.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    has_ended = len(ids) < CHUNK
     # What has moved on since is passed over: the verb locks the rows and looks again.
     rows = plan.sift(plan.seek.filter(pk__in=ids)) if ids else plan.base.none()
+    most = max(round(operation.rate * PART_TIME), 1)
+    if most < len(ids):
+        beyond = rows.order_by("pk").values_list("pk", flat=True)[most : most + 1]
+        for first in list(beyond):
+            ids, has_ended = [each for each in ids if each < first], False
+            rows = plan.sift(plan.seek.filter(pk__in=ids))
     done = operate.do_part(AuditAction(operation.action), rows)
-    return ids, done, len(ids) < CHUNK
+    return ids, done, has_ended
 
 
 def _write_progress(

@@ -29,7 +29,7 @@ PRUNE_INTERVAL = timedelta(minutes=1)
 HISTORY_INTERVAL = timedelta(seconds=20)  # between two looks at what workers have counted
 BULK_INTERVAL = timedelta(seconds=5)  # between two looks for a bulk operation
 BULK_SECONDS = 0.2  # that the parts of one may take in a turn
-BULK_PAUSE = 0.2  # seconds before the next turn, while there is one
+BULK_PAUSE = 0.2  # seconds before the next turn of the process that has done one, at least
 LOG_INTERVAL = timedelta(seconds=1)  # between two writes of what running bodies log
 COUNT_INTERVAL = timedelta(seconds=1)  # between two writes of what has failed
 NAMED = 5  # partitions that one line names
@@ -120,8 +120,8 @@ class Duties:
         self.tallies.write_if_due()
         if self.tallies.is_on and self.history.is_due():
             maintain.remember(self.engine)
-        if self.bulk.is_due() and bulk.work(self.engine, BULK_SECONDS):
-            self.bulk.due_at = time.monotonic() + BULK_PAUSE
+        if self.bulk.is_due() and (pause := bulk.work(self.engine, BULK_SECONDS)) is not None:
+            self.bulk.due_at = time.monotonic() + max(pause, BULK_PAUSE)
         if self.prune.is_due():
             maintain.prune(self.engine)
             self.fold_failures()

@@ -26,8 +26,10 @@ KINDS: dict[str, str | Promise] = {
     "waiting": gettext_lazy("waiting for a worker"),
     "running": gettext_lazy("running"),
     "pause": gettext_lazy("pause before the next attempt"),
+    "ended": gettext_lazy("failed, until somebody retried it"),
     "ahead": gettext_lazy("ahead"),
 }
+WAITS = {"attempt-failed": "pause", "failed": "ended"}  # for what is due, after what
 MARKS = {"attempt-failed": "failed", "failed": "failed", "succeeded": "succeeded"}
 ENDS = frozenset({"attempt-failed", "succeeded", "failed", "cancelled", "asked", "expires", "now"})
 STARTS = frozenset({"reserved", "started"})
@@ -104,7 +106,9 @@ def _kind(before: Event, after: Event) -> str:
     if before.kind == "started" and after.kind in ENDS:
         return "running"
     if after.kind == "due":
-        return "pause" if before.kind == "attempt-failed" else "scheduled"
+        return WAITS.get(before.kind, "scheduled")
+    if before.kind == "failed":
+        return "ended"
     if before.kind == "attempt-failed":
         return "waiting" if after.kind == "now" else "pause"
     return "waiting"

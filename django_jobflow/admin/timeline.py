@@ -60,8 +60,8 @@ def waited(job: JobFacts) -> timedelta | None:
 def _events(job: JobFacts) -> Iterator[Event]:
     yield Event(job.created_at, "enqueued", _("Enqueued"))
     entries = cells.listed(job.errors)[-cells.ENTRIES_SHOWN :]
-    for entry in entries:
-        yield from _failure(entry)
+    for entry, was_last in zip(entries, _were_last(job, entries), strict=True):
+        yield from _failure(entry, was_last)
     # The row knows when its last attempt has started.
     for entry in entries[:-1] if job.started_at and not _has_begun_anew(job) else entries:
         yield from _start(entry)
@@ -80,7 +80,7 @@ def _events(job: JobFacts) -> Iterator[Event]:
 def _of_record(record: JobRecord) -> Iterator[Event]:
     if record.cancel_requested_at:
         yield Event(record.cancel_requested_at, "asked", _("Asked to stop"))
-    if record.finished_at and record.state == JobState.FAILED:
+    if record.finished_at and _is_failed(record):
         yield Event(record.finished_at, "failed", _("Failed for good"))
     elif record.finished_at:
         yield Event(record.finished_at, "cancelled", _("Cancelled"))
@@ -90,7 +90,22 @@ def _of_record(record: JobRecord) -> Iterator[Event]:
         yield Event(record.expires_at, "pointless", _("Pointless to start after this"))
 
 
-def _failure(entry: Any) -> Iterator[Event]:
+def _were_last(job: JobFacts, entries: list[Any]) -> list[bool]:
+    """Say of each failure whether none was to follow: who retries a job counts from 1 again."""
+    numbers = [entry.get("number") if isinstance(entry, dict) else None for entry in entries]
+    latest = job.attempt + (0 if _has_begun_anew(job) else 1)
+    following = [*numbers[1:], None if _is_failed(job) else latest]
+    return [
+        isinstance(number, int) and isinstance(after, int) and after <= number
+        for number, after in zip(numbers, following, strict=False)
+    ]
+
+
+def _is_failed(job: JobFacts) -> bool:
+    return isinstance(job, JobRecord) and job.state == JobState.FAILED
+
+
+def _failure(entry: Any, was_last: bool) -> Iterator[Event]:
     at = error_moment(entry)
     if at is not None:
         kind, _message = cells.error_of(entry)
@@ -98,6 +113,8 @@ def _failure(entry: Any) -> Iterator[Event]:
             "number": cells.as_text(entry.get("number", "?"))
         }
         yield Event(at, "attempt-failed", label, cells.short_kind(kind))
+        if was_last:
+            yield Event(at, "failed", _("Failed for good"))
 
 
 def _start(entry: Any) -> Iterator[Event]:

@@ -38,6 +38,16 @@ class TestPicture:
         ]
         assert kinds[:3] == [kind for kind, _ in found.legend if kind != "scheduled"][:3]
 
+    def test_time_until_somebody_retried_it_is_no_pause(self):
+        record = JobRecordFactory.build(
+            now=NOON, attempt=0, available_at=NOON, errors=[error_entry(1, NOON - MINUTE)]
+        )
+
+        found = picture(timeline(record))
+
+        assert ["waiting", "ended"] == [part.kind for part in found.parts]
+        assert ["plain", "failed", "plain"] == [mark.kind for mark in found.marks]
+
     def test_what_is_ahead_is_apart(self):
         later = datetime.now(UTC) + timedelta(hours=1)
         record = JobRecordFactory.build(state=JobState.SCHEDULED, available_at=later)

@@ -70,6 +70,21 @@ class TestTimeline:
         ]
         assert expected == story(record)
 
+    def test_attempt_after_which_somebody_retried_it_had_failed_for_good(self):
+        errors = [error_entry(number, NOON - MINUTE) for number in (1, 2, 1)]
+        waiting = JobRecordFactory.build(now=NOON, attempt=0, errors=errors[:1])
+        running = JobRecordFactory.build(
+            state=JobState.IN_PROGRESS, now=NOON, attempt=2, errors=errors
+        )
+        retrying = JobRecordFactory.build(
+            state=JobState.RETRY, now=NOON, attempt=1, errors=errors[:1]
+        )
+
+        assert 1 == " ".join(story(waiting)).count("Failed for good")
+        lines = [line for line in story(running) if "ailed" in line]
+        assert ["Attempt 1", "Attempt 2", "Failed fo", "Attempt 1"] == [line[:9] for line in lines]
+        assert "Failed for good" not in " ".join(story(retrying))
+
     def test_scheduled_record_tells_when_it_is_due(self):
         record = JobRecordFactory.build(state=JobState.SCHEDULED, now=NOON)
 
@@ -126,8 +141,9 @@ class TestErrorMoment:
 class TestWaited:
     def test_wait_is_counted_from_when_it_was_due(self):
         record = JobRecord(created_at=NOON, available_at=NOON, started_at=NOON + SECOND)
+        late = JobRecord(created_at=NOON, available_at=NOON - MINUTE, started_at=NOON + SECOND)
 
-        assert waited(record) == SECOND
+        assert SECOND == waited(record) == waited(late)
 
     def test_record_that_has_not_started_has_not_waited(self):
-        assert waited(JobRecord(available_at=NOON)) is None
+        assert waited(JobRecord(created_at=NOON, available_at=NOON)) is None

@@ -131,13 +131,19 @@ class CountingTests:
 
     def test_of_many_a_part_is_measured_for_all(self, tallies):
         count = ALL_MEASURED + 10 * SHARE_MEASURED
+        day = timedelta(days=1)  # beside which it does not matter how long this takes
+        since = timezone.now() - day
 
-        add(tallies, endings(Succeeded(), count))
+        add(tallies, endings(Succeeded(), count, created_at=since, available_at=since))
 
         tallies.write()
         [found] = numbers().values()
         assert {count} == set(found.values())
-        assert {"succeeded", WORDS[WAIT][class_of(3)], WORDS[RUN][class_of(0.015)]} == set(found)
+        assert {
+            "succeeded",
+            WORDS[WAIT][class_of(day.total_seconds())],
+            WORDS[RUN][class_of(0.015)],
+        } == set(found)
 
     def test_nothing_is_written_twice_or_for_nothing(self, tallies, django_assert_num_queries):
         add(tallies, endings(Succeeded(), 1))
@@ -181,6 +187,15 @@ class CountingTests:
         waits = [WORDS[WAIT][class_of(3)], WORDS[WAIT][class_of(103)]]
         rows = [row.numbers for row in History.objects.order_by("pk")]
         assert all(wait in row for wait, row in zip(waits, rows, strict=True))
+
+    def test_wait_begins_no_sooner_than_the_job_was_there(self, tallies):
+        now = timezone.now()
+        facts = {"created_at": now - timedelta(seconds=3), "available_at": now - timedelta(days=1)}
+
+        add(tallies, endings(Succeeded(), 1, **facts))
+        tallies.write()
+
+        assert 1 == numbers()["default"][WORDS[WAIT][class_of(3)]]
 
     def test_numbers_that_are_refused_are_dropped(self, tallies, monkeypatch, caplog):
         def refuse(*_):

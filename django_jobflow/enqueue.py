@@ -121,6 +121,11 @@ class Enqueuer(Generic[P]):
             )
         return Prepared(self._full_terms(), self._call(args, kwargs), self.database)
 
+    @sensitive_variables()
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Bind and check a call like ``enqueue``, and keep nothing of it."""
+        self._call(args, kwargs)
+
     def store_new(self, prepared: Prepared) -> JobRecord | None:
         """Store a call from ``prepared`` in the caller's transaction; None if its key is held.
 

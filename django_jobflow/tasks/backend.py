@@ -170,6 +170,13 @@ class JobflowBackend(BaseTaskBackend):
 
     # Storing
 
+    def check_call(
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Refuse what ``enqueue`` would refuse; stores nothing and asks no database."""
+        check_path(task)
+        self._enqueuer(task).check(*args, **kwargs)
+
     def _prepare(
         self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Callable[[], JobRecord], Callable[[JobRecord], JobflowTaskResult]]:

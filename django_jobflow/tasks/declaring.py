@@ -94,11 +94,14 @@ def enqueue_on_commit(self: Any, /, *args: Any, **kwargs: Any) -> None:
 
     Raises:
         InvalidTask: The backend does not take the task.
-        TypeError, ValueError: The arguments are not JSON.
+        TypeError, ValueError: The arguments are not JSON, or the backend is ours and the
+            function does not take them.
     """
     backend = self.get_backend()
     backend.validate_task(self)
     call = normalize_json(args), normalize_json(kwargs)
+    if check_call := getattr(backend, "check_call", None):
+        check_call(self, *call)
     database = getattr(backend, "database", DEFAULT_DB_ALIAS)
     transaction.on_commit(partial(backend.enqueue, self, *call), using=database)
 

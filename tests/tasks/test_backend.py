@@ -273,6 +273,15 @@ class OnCommitTests:
         with pytest.raises(TypeError, match="Unsupported type"):
             tasks.add.enqueue_on_commit(argument)
 
+    @pytest.mark.parametrize("call", [(), (1, 2, 3), ("a\0b",)])
+    def test_call_that_cannot_be_stored_is_refused_before_the_commit(self, call):
+        with pytest.raises(TypeError, match=r"^tests.app.tasks.add: "):
+            tasks.add.enqueue_on_commit(*call)
+
+    def test_path_that_no_worker_finds_is_refused_before_the_commit(self):
+        with pytest.raises(InvalidTask, match=r"tests.app.tasks.<lambda>: expected the task of"):
+            tasks.nameless.enqueue_on_commit()
+
 
 class AsyncTests:
     @pytest.mark.django_db(transaction=True)

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "django_jobflow"
 
 LAYERS = {
     0: "exceptions states outcomes backoff conf signals moments events attempts calls quotas "
-    "version tracebacks fingerprints history",
+    "version tracebacks fingerprints history "
+    "sentences",
     1: "declare arguments entries endings hooks middleware notices service logs failures search",
     2: "models engines audit",
     3: "enqueue execute settle operate control observe health doctor",

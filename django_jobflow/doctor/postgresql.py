@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django_jobflow import conf
 from django_jobflow.doctor.asking import Patient, listed, shown, tables
 from django_jobflow.doctor.values import Finding, Severity, Size
+from django_jobflow.sentences import moment
 
 MANY_DEAD = 10_000  # rows, below which no share of them matters
 OLD_SNAPSHOT = timedelta(minutes=5)
@@ -105,7 +106,7 @@ def dead_rows(patient: Patient) -> Iterator[Finding]:
                 "table": table,
                 "dead": f"{dead:,}",
                 "live": f"{live:,}",
-                "when": vacuumed_at.isoformat(" ", "seconds") if vacuumed_at else _("never"),
+                "when": moment(vacuumed_at) if vacuumed_at else _("never"),
             },
             _(
                 "Look for an old snapshot first: while one is held, nothing helps. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -12,6 +11,7 @@ from django_jobflow.models import LimitKind, Pause, PauseKind
 from django_jobflow.observe import LimitFacts, spans
 from django_jobflow.observe.blocking import paused
 from django_jobflow.quotas import Quota, rate_text
+from django_jobflow.sentences import moment
 
 OPTIONS = {
     "queue": ("--queue", "QUEUE", "The queue of this name."),
@@ -132,8 +132,3 @@ def rate_of(quota: Quota) -> str | None:
     if quota.rate is None or quota.period is None:
         return None
     return rate_text(quota.rate, quota.period)
-
-
-def moment(at: datetime | None) -> str:
-    """Return a moment in full."""
-    return "?" if at is None else at.isoformat(" ", "seconds")

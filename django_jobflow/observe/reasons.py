@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.utils import dateformat, formats, timezone
 from django.utils.translation import gettext as _
 
 from django_jobflow.engines import engine_for
@@ -17,6 +16,7 @@ from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import blocking
 from django_jobflow.observe.allowing import LimitFacts
 from django_jobflow.observe.blocking import Scene
+from django_jobflow.sentences import moment
 from django_jobflow.states import JobState
 
 HOLDERS_NAMED = 5  # of a key that many hold
@@ -85,7 +85,7 @@ def _of_no_record(pk: Any, alias: str) -> Reason:
     if succeeded is None:
         return Reason(Cause.GONE, _("There is no such job any more."))
     at = succeeded.succeeded_at
-    text = _("It has succeeded, at %(at)s.") % {"at": _moment(at)}
+    text = _("It has succeeded, at %(at)s.") % {"at": moment(at)}
     return Reason(Cause.SUCCEEDED, text, {"at": at})
 
 
@@ -96,14 +96,14 @@ def _of_failed(scene: Scene) -> Iterator[Reason]:
     error = record.exception if isinstance(record.errors, list) else ""
     yield Reason(
         Cause.FAILED,
-        text % {"at": _moment(record.finished_at), "error": _one_line(error), **values},
+        text % {"at": moment(record.finished_at), "error": _one_line(error), **values},
         {"at": record.finished_at, **values},
     )
 
 
 def _of_cancelled(scene: Scene) -> Iterator[Reason]:
     at = scene.record.finished_at
-    text = _("It was cancelled, at %(at)s.") % {"at": _moment(at)}
+    text = _("It was cancelled, at %(at)s.") % {"at": moment(at)}
     yield Reason(Cause.CANCELLED, text, {"at": at})
 
 
@@ -111,11 +111,11 @@ def _of_running(scene: Scene) -> Iterator[Reason]:
     record = scene.record
     yield from _if_lapsed(scene)
     facts = {"worker": record.reserved_by, "since": record.started_at}
-    shown = {"worker": record.reserved_by, "since": _moment(record.started_at)}
+    shown = {"worker": record.reserved_by, "since": moment(record.started_at)}
     if record.cancel_requested_at is not None:
         text = _("It runs on %(worker)s since %(since)s, and was asked to stop at %(asked)s.")
         facts["asked"] = record.cancel_requested_at
-        shown["asked"] = _moment(record.cancel_requested_at)
+        shown["asked"] = moment(record.cancel_requested_at)
         yield Reason(Cause.STOPPING, text % shown, facts)
     yield Reason(Cause.RUNNING, _("It runs on %(worker)s since %(since)s.") % shown, facts)
 
@@ -125,7 +125,7 @@ def _of_reserved(scene: Scene) -> Iterator[Reason]:
     yield from _if_lapsed(scene)
     facts = {"worker": record.reserved_by, "since": record.reserved_at}
     text = _("%(worker)s has reserved it at %(since)s, and is about to start it.")
-    yield Reason(Cause.STARTING, text % (facts | {"since": _moment(record.reserved_at)}), facts)
+    yield Reason(Cause.STARTING, text % (facts | {"since": moment(record.reserved_at)}), facts)
 
 
 def _if_lapsed(scene: Scene) -> Iterator[Reason]:
@@ -133,7 +133,7 @@ def _if_lapsed(scene: Scene) -> Iterator[Reason]:
     if record.expires is None or record.expires > scene.now:
         return
     facts = {"worker": record.reserved_by, "since": record.expires}
-    shown = facts | {"since": _moment(record.expires)}
+    shown = facts | {"since": moment(record.expires)}
     text = _(
         "%(worker)s holds it, but its lease has lapsed at %(since)s; it is about to be freed."
     )
@@ -144,7 +144,7 @@ def _if_lapsed(scene: Scene) -> Iterator[Reason]:
 
 def _of_pending(scene: Scene) -> Iterator[Reason]:
     record = scene.record
-    at, shown = record.available_at, {"at": _moment(record.available_at)}
+    at, shown = record.available_at, {"at": moment(record.available_at)}
     if at > scene.now:
         text = _("It is due at %(at)s.")
         if scene.is_of_unknown_code:
@@ -194,7 +194,7 @@ def _of_available(scene: Scene) -> Iterator[Reason]:
     record = scene.record
     if record.expires_at is not None and record.expires_at <= scene.now:
         text = _("It is pointless since %(at)s, and about to be discarded.")
-        shown = {"at": _moment(record.expires_at)}
+        shown = {"at": moment(record.expires_at)}
         yield Reason(Cause.POINTLESS, text % shown, {"at": record.expires_at})
     yield from _if_blocked(scene)
     yield from _of_limits(scene.limits())
@@ -211,7 +211,7 @@ def _if_blocked(scene: Scene) -> Iterator[Reason]:
     for pause in scene.pauses():
         facts: dict[str, Any] = {"kind": pause.kind, "name": pause.value}
         facts |= {"by": pause.by, "until": pause.until, "reason": pause.reason}
-        yield Reason(Cause.PAUSED, blocking.paused(pause, _moment), facts)
+        yield Reason(Cause.PAUSED, blocking.paused(pause, moment), facts)
     place = {"queue": scene.record.queue, "partition": scene.record.partition}
     if not scene.serving:
         text = _("No living worker serves queue %(queue)r.")
@@ -235,7 +235,7 @@ def _of_limits(limits: Iterable[LimitFacts]) -> Iterator[Reason]:
             facts |= {"rate": quota.rate, "period": quota.period, "next_at": limit.next_at}
         else:
             continue
-        yield Reason(Cause.LIMITED, blocking.limited(limit, _moment), facts)
+        yield Reason(Cause.LIMITED, blocking.limited(limit, moment), facts)
 
 
 _OF_STATE: dict[JobState, Callable[[Scene], Iterator[Reason]]] = {
@@ -248,15 +248,6 @@ _OF_STATE: dict[JobState, Callable[[Scene], Iterator[Reason]]] = {
     JobState.FAILED: _of_failed,
     JobState.CANCELLED: _of_cancelled,
 }
-
-
-def _moment(at: datetime | None) -> str:
-    """Return *at* in full, as language and time zone have it."""
-    if at is None:
-        return "?"
-    local = timezone.localtime(at) if timezone.is_aware(at) else at
-    day = formats.date_format(local, "DATE_FORMAT")
-    return f"{day}, {dateformat.format(local, 'H:i:s T')}".rstrip()
 
 
 def _one_line(text: str, most: int = 200) -> str:

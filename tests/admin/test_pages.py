@@ -1,9 +1,9 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.test import TestCase, override_settings
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_jobflow.declare import registry
 from django_jobflow.models import Batch, FailedJob, JobRecord, SucceededJob
@@ -55,6 +55,16 @@ class JobPageTests(PageTestCase):
         assert "No living worker serves queue" in response.context["why"]
         self.assertContains(response, "Why is it not running?")
         assert len(captured) <= 4 + 8
+
+    @override_settings(TIME_ZONE="Europe/Berlin")
+    def test_page_tells_why_in_the_zone_and_the_language_of_its_reader(self):
+        due = datetime(2090, 1, 31, 12, tzinfo=UTC)
+        record = JobRecordFactory(state=JobState.SCHEDULED, available_at=due)
+
+        with translation.override("de"):
+            response = self.client.get(page_url(record))
+
+        assert "Er ist am 31. Januar 2090, 13:00:00 CET fällig." == response.context["why"]
 
     def test_page_of_what_has_ended_asks_nothing(self):
         for row in (FailedJobFactory(), SucceededJobFactory()):

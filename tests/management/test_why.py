@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError
 from django.utils import timezone
-from django.utils.formats import date_format
 
+from django_jobflow.sentences import moment
 from django_jobflow.states import JobState
 from tests.factories import JobRecordFactory, SucceededJobFactory
 from tests.management.asking import ask, ask_json
@@ -26,7 +26,7 @@ class WhyTests:
         assert {
             "id": record.pk,
             "cause": "not_due",
-            "sentence": f"It is due at {date_format(due, 'DATE_FORMAT')}, {due:%H:%M:%S} UTC.",
+            "sentence": f"It is due at {moment(due)}.",
             "facts": {"at": due.isoformat()},
         } == ask_json("why", record.pk)
 

@@ -13,6 +13,7 @@ from django_jobflow.doctor import Severity
 from django_jobflow.doctor.asking import shown
 from django_jobflow.management.output import GAP, Output, printable
 from django_jobflow.management.subcommands.base import Asking
+from django_jobflow.sentences import moment
 
 FOUND = 1
 WIDTH = 7  # of the longest severity
@@ -93,7 +94,7 @@ def _row(size: doctor.Size) -> list[Any]:
         None if size.bytes is None else shown(size.bytes),
         None if size.index_bytes is None else shown(size.index_bytes),
         _number(size.dead_rows),
-        size.vacuumed_at and size.vacuumed_at.isoformat(" ", "seconds"),
+        size.vacuumed_at and moment(size.vacuumed_at),
     ]
 
 

@@ -18,6 +18,7 @@ from django_jobflow.models import JobLog, JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
 from django_jobflow.observe.readable import pretty, pretty_members
+from django_jobflow.sentences import moment
 
 
 def found(alias: str, pk: int) -> JobFacts:
@@ -92,7 +93,7 @@ def _moments(job: JobFacts) -> Iterator[tuple[str, Any]]:
 
 
 def _moment(at: Any) -> str | None:
-    return None if at is None else f"{at.isoformat(' ', 'seconds')} ({spans.distance(at)})"
+    return None if at is None else f"{moment(at)} ({spans.distance(at)})"
 
 
 def _log(log: JobLog) -> tuple[str, str]:

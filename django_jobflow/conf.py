@@ -292,8 +292,13 @@ def problems(raw: Any) -> list[Problem]:
 
 def nearest(word: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """Return `` Did you mean 'x'?`` for the *known* word nearest to *word*, or nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    close = nearest_of(word, known, cutoff=cutoff)
+    return "" if close is None else f" Did you mean {close!r}?"
+
+
+def nearest_of(word: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the *known* word nearest to *word*, if one is near."""
+    return next(iter(difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)), None)
 
 
 def _not_a_dict(raw: Any) -> Problem:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django_jobflow.sentences import translated
+
 LONGEST_DELAY = timedelta(days=36_525)  # a hundred years: a date so far away is still a date
 
 
 class JobflowError(Exception):
-    """The base of every error that django_jobflow raises."""
+    """The base of every error that django_jobflow raises.
+
+    Its text is in English, for logs and programs.
+    """
+
+    def translated(self) -> str:
+        """Return it in the language that is active, for a page; some are told to code only."""
+        return str(translated(self.args[0])) if self.args else str(self)
 
 
 class InvalidJob(JobflowError):

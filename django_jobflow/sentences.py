@@ -22,7 +22,7 @@ class Sentence(str):
     text: str
     facts: dict[str, Any]
 
-    def __new__(cls, text: str, **facts: Any) -> Sentence:
+    def __new__(cls, text: str, /, **facts: Any) -> Sentence:
         self = super().__new__(cls, text % facts if facts else text)
         self.text, self.facts = text, facts
         return self
@@ -49,9 +49,7 @@ def either(words: Iterable[Any]) -> str:
 
 
 def translated(said: Any) -> Any:
-    """Return *said*, an error or what an error tells, in the language that is active."""
-    if isinstance(said, Exception):
-        return translated(said.args[0]) if len(said.args) == 1 else str(said)
+    """Return what an error tells in the language that is active."""
     return said.translated() if isinstance(said, Sentence) else said
 
 

@@ -116,7 +116,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         except SearchError as error:
             search_error = error
         except InvalidJob as error:
-            problem = str(error)
+            problem = error.translated()
         context = {
             **self._site(request),
             "title": _("Act on everything that matches"),

@@ -141,7 +141,7 @@ class ChangingAdmin(JobAdmin):
         try:
             text = change.do(record, form.cleaned_data, actor_of(request))
         except JobflowError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error.translated())
         except OF_THE_JOB as error:  # whose text may quote what is not to be seen
             said = _("The job itself refuses these arguments: %(kind)s.")
             form.add_error(None, said % {"kind": type(error).__qualname__})

@@ -43,7 +43,7 @@ class ControlForm(Form):
         try:
             read(label, *values, **more)
         except InvalidJob as error:
-            self.add_error(field, str(error))
+            self.add_error(field, error.translated())
 
 
 class ControlAdmin(RefusingAdmin):

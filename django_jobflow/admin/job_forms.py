@@ -100,7 +100,7 @@ class ArgumentsForm(forms.Form):
         try:
             read = decode(args, kwargs, name=self.record.name, hides=self.hides)
         except ArgumentError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(error.translated()) from error
         return dict(zip(("args", "kwargs"), read, strict=True))
 
     def _whole(self, key: int | str, item: Any) -> Any:

@@ -128,7 +128,7 @@ class OperatingAdmin(ChangingAdmin):
         try:
             level, text = verb.one(record, actor_of(request))
         except (NotRetryable, NotCancellable) as error:
-            level, text = messages.ERROR, str(error)
+            level, text = messages.ERROR, error.translated()
         self.message_user(request, text, level)
         return HttpResponseRedirect(self.url_after(request, record))
 

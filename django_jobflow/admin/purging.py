@@ -56,7 +56,7 @@ class PurgeForm(forms.Form):
         try:
             return control.read_name(str(self.fields[field].label), field, said)
         except InvalidJob as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(error.translated()) from error
 
     def clean_job(self) -> str | None:
         return self._clean_name("job")

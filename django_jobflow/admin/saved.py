@@ -36,7 +36,7 @@ class SavedViewForm(Form):
         try:
             return str(parse(self.cleaned_data["search"]))
         except SearchError as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(error.translated()) from error
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}

@@ -10,10 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.search.terms import Scalar, Text
+from django_jobflow.sentences import Sentence
 from django_jobflow.states import JobState
 
 SUCCEEDED = "SUCCEEDED"
@@ -27,7 +29,15 @@ UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days
 
 
 class Mistake(Exception):
-    """What a value should have been."""
+    """What a value should have been.
+
+    Args:
+        expected: That in English, as catalogues have it.
+        told: What is put in, by name.
+    """
+
+    def __init__(self, expected: str, /, **told: Any) -> None:
+        super().__init__(Sentence(expected, **told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ class Key:
 def _text(text: str, is_quoted: bool) -> Text:
     if text.endswith("*") and not is_quoted:
         if text == "*":
-            raise Mistake("something before the *")
+            raise Mistake(_("something before the *"))
         return Text(text[:-1], is_prefix=True)
     return Text(text)
 
@@ -66,35 +76,32 @@ def _exact(text: str, is_quoted: bool) -> Text:
 def _fingerprint(text: str, is_quoted: bool) -> str:
     if re.fullmatch(r"[0-9a-f]{32}", text, re.ASCII):
         return text
-    raise Mistake("a fingerprint of 32 digits from 0 to f")
+    raise Mistake(_("a fingerprint of 32 digits from 0 to f"))
 
 
 def _number(text: str, is_quoted: bool) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) <= LARGEST:
         return int(text)
-    raise Mistake("a whole number")
+    raise Mistake(_("a whole number"))
 
 
 def _small(text: str, is_quoted: bool) -> int:
     if re.fullmatch(r"-?\d{1,4}", text, re.ASCII):
         return int(text)
-    raise Mistake("a whole number from -9999 to 9999")
+    raise Mistake(_("a whole number from -9999 to 9999"))
 
 
 def _state(text: str, is_quoted: bool) -> str:
     word = text.upper().replace("-", "_")
     known = [*JobState.values, SUCCEEDED]
     if word not in known:
-        raise Mistake(f"one of {', '.join(known).lower()}{_nearest(text, known)}")
+        words = [each.lower() for each in known]
+        near = conf.nearest_of(text.lower(), words)
+        expected = (
+            _("one of %(words)s") if near is None else _("one of %(words)s; perhaps %(near)s")
+        )
+        raise Mistake(expected, words=", ".join(words), near=repr(near))
     return word
-
-
-def _nearest(text: str, known: list[str]) -> str:
-    return (
-        conf.nearest(text.lower(), [word.lower() for word in known])
-        .rstrip("?")
-        .replace(" Did you mean", "; perhaps")
-    )
 
 
 def _span(text: str, is_quoted: bool) -> timedelta:
@@ -104,7 +111,7 @@ def _span(text: str, is_quoted: bool) -> timedelta:
             return checked_delay("", timedelta(**{UNITS[found[2]]: float(found[1])}))
     except (OverflowError, InvalidJob):
         pass
-    raise Mistake("a time as 90s, 15m, 6h, 7d or 2w")
+    raise Mistake(_("a time as 90s, 15m, 6h, 7d or 2w"))
 
 
 def _moment(text: str, is_quoted: bool) -> datetime | date:
@@ -119,7 +126,7 @@ def _moment(text: str, is_quoted: bool) -> datetime | date:
             return moment
         return timezone.make_aware(moment) if wants_zone else timezone.make_naive(moment)
     except (ValueError, OverflowError):
-        raise Mistake("a day as 2030-01-31, or a moment as 2030-01-31T18:00") from None
+        raise Mistake(_("a day as 2030-01-31, or a moment as 2030-01-31T18:00")) from None
 
 
 def local_day(day: date) -> tuple[datetime, datetime]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.exceptions import InvalidJob
+from django_jobflow.sentences import Sentence
 
 BARE = re.compile(r'[^\s,"\\]+')
 """A value that needs no quotes."""
@@ -31,7 +34,8 @@ class SearchError(InvalidJob):
         self.start = start
         self.end = max(end, start + 1)
         self.why = why
-        super().__init__(f"Search: at character {start + 1}: {why}")
+        told = _("Search: at character %(at)s: %(why)s")
+        super().__init__(Sentence(told, at=start + 1, why=why))
 
     @property
     def parts(self) -> tuple[str, str, str]:

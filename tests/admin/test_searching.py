@@ -5,6 +5,7 @@ from urllib.parse import quote_plus
 
 import pytest
 from django.urls import reverse
+from django.utils import translation
 
 from django_jobflow import observe
 from django_jobflow.admin import searching
@@ -112,6 +113,12 @@ class ListTests:
         for search, is_told in {"queue:default": True, "state:available": False}.items():
             page = staff.get(list_url("jobrecord", q=search)).content.decode()
             assert is_told == ("the first 2 jobs were looked through" in page), search
+
+    def test_mistake_is_told_in_the_language_of_the_page(self, staff):
+        with translation.override("de"):
+            page = staff.get(list_url("jobrecord", q="quue:email")).content.decode()
+
+        assert "Suche, bei Zeichen 1: &#x27;quue&#x27; ist kein Schlüssel." in page
 
 
 class FilterTests:

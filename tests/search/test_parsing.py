@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -216,6 +216,17 @@ class RefusedTests:
         assert 9 <= error.start
         assert why in {None, error.why}
         assert f"Search: at character {error.start + 1}: {error.why}" == str(error)
+        with translation.override("de"):
+            german = error.why.translated()
+            assert f"Suche, bei Zeichen {error.start + 1}: {german}" == error.translated()
+        assert {"expected", "no", "only", "not", "takes", "be"}.isdisjoint(german.split())
+
+    def test_facts_of_a_mistake_are_translated_too(self):
+        with pytest.raises(SearchError) as caught:
+            parse("age:1h")
+
+        with translation.override("fr"):
+            assert ">=, <=, > ou < est attendu après age." == caught.value.why.translated()
 
     def test_state_names_the_nearest(self):
         with pytest.raises(SearchError, match=r"succeeded; perhaps 'failed', got 'faild'\.$"):

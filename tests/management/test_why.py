@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_jobflow.sentences import moment
 from django_jobflow.states import JobState
@@ -29,6 +29,15 @@ class WhyTests:
             "sentence": f"It is due at {moment(due)}.",
             "facts": {"at": due.isoformat()},
         } == ask_json("why", record.pk)
+
+    def test_sentence_is_english_and_in_the_time_zone_of_the_project(self, settings):
+        settings.TIME_ZONE = "Europe/Berlin"
+        due = datetime(2090, 1, 31, 12, tzinfo=UTC)
+        record = JobRecordFactory(state=JobState.SCHEDULED, available_at=due)
+
+        with translation.override("de"):
+            assert (0, "It is due at Jan. 31, 2090, 13:00:00 CET.\n") == ask("why", record.pk)
+            assert "de" == translation.get_language()
 
     def test_succeeded_job_is_found_too(self):
         job = SucceededJobFactory()

@@ -14,6 +14,7 @@ from django.core.management.base import (
     CommandParser,
     DjangoHelpFormatter,
 )
+from django.utils import translation
 
 from django_jobflow.exceptions import InvalidJob
 from django_jobflow.management.arguments import WRONG_USAGE
@@ -39,7 +40,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         [subcommand] = [each for each in SUBCOMMANDS if each.name == options["subcommand"]]
         try:
-            code = subcommand(self.stdout, self.style).run(options)
+            with translation.override(None):  # what it prints is in one language, as its options
+                code = subcommand(self.stdout, self.style).run(options)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         except InvalidJob as error:  # what was given is none that is expected

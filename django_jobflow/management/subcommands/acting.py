@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobflow import bulk, observe, states
 from django_jobflow.engines import engine_for
 from django_jobflow.management.arguments import WRONG_USAGE
-from django_jobflow.management.carrying import carry_out
+from django_jobflow.management.carrying import carry_out, project_language
 from django_jobflow.management.operator import operator
 from django_jobflow.management.output import Output
 from django_jobflow.management.selecting import (
@@ -95,7 +95,8 @@ class Acting(Asking):
             raise CommandError(
                 f"This would {self.infinitive} {jobs(counted(rows))}. Add --yes to do it."
             )
-        done = self.act(rows, selection)
+        with project_language():
+            done = self.act(rows, selection)
         missing = max(len(set(selection.ids)) - done.done - done.asked - done.skipped, 0)
         self._did(done, missing, output, options)
         if missing and not options["json"]:

@@ -133,14 +133,18 @@ class Coordinator:
     def _rest(self) -> float:
         """Return for how many seconds to let more ends come together, while the slots work.
 
-        A cycle for each end would take from the bodies what it costs in CPU and commits.
+        A cycle for each end would take from the bodies what it costs in CPU and commits. The
+        slots have work while others wait in the line, and all but a few of them where many
+        bodies run at a time.
         """
         if self.stop or not self.ledger.can_wait:
             return 0.0
-        supply = self.running.supply
-        if supply < LEAST_REST or len(self.ledger) >= self.running.capacity / 2:
-            return 0.0
-        return max(min(supply / 2, GATHER - self.ledger.age), 0.0)
+        ended, supply = len(self.ledger), self.running.supply
+        if supply >= LEAST_REST and ended < self.running.capacity / 2:
+            seconds = supply / 2
+        else:
+            seconds = self.running.pace.until_share_ends(len(self.running), ended)
+        return max(min(seconds, GATHER - self.ledger.age), 0.0)
 
     def _survive(self, action: Callable[[], object]) -> None:
         """Call *action*; after any trouble with the database, pause and reconnect."""

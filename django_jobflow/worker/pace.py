@@ -6,6 +6,7 @@ SHORT = 0.005  # seconds; of jobs that take longer, only what a cycle bridges is
 AHEAD = 0.02  # seconds of work that may wait for the slots
 CYCLE = 0.004  # seconds until a cycle has settled what ended, and started more
 WEIGHT = 0.2  # of the latest body
+SHARE = 1 / 8  # of the bodies that run: so many slots may stand idle while ends come together
 MOST = 500  # jobs that may wait for the slots
 
 
@@ -47,3 +48,16 @@ class Pace:
         if self.seconds >= SHORT:
             return int(self.abreast * CYCLE / self.seconds)
         return min(MOST, int(self.abreast * AHEAD / max(self.seconds, 1e-6)))
+
+    def until_share_ends(self, running: int, ended: int) -> float:
+        """Return in how many seconds a ``SHARE`` of the bodies is likely to have ended.
+
+        Args:
+            running: How many run.
+            ended: How many have ended and are not replaced yet.
+
+        Returns:
+            0.0 if that share is reached.
+        """
+        missing = int(running * SHARE) - ended
+        return missing * self.seconds / running if missing > 0 else 0.0

@@ -53,6 +53,15 @@ class PaceTests:
 
         assert 0 == pace.ahead
 
+    def test_ends_come_together_until_a_few_of_many_slots_stand_idle(self):
+        pace = Pace(100)
+        for _ in range(200):
+            pace.note(0.05)
+
+        assert 10 * 0.05 / 90 == pytest.approx(pace.until_share_ends(90, 1))
+        assert 0.0 == pace.until_share_ends(90, 11)
+        assert 0.0 == pace.until_share_ends(3, 1)
+
     def test_jobs_that_run_in_turn_wait_for_no_longer_than_others(self):
         pace = Pace(4)
         for _ in range(200):

@@ -19,6 +19,7 @@ ALLOWED_CALLS = {
     ("arguments/enums.py", "importlib.import_module"): "of a module that is imported already",
     ("middleware.py", "import_string"): "of what the project's settings name",
     ("worker/remote/making.py", "import_string"): "of what the project's settings name",
+    ("tasks/declaring.py", "import_string"): "of a task that a pickle names, which imports anyway",
     ("health/asking.py", "import_module"): "of the package's own migrations",
     ("tasks/resolving.py", "importlib.import_module"): "where tasks may be, for one that is there",
 }

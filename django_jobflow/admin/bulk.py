@@ -15,7 +15,6 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext as _
@@ -143,8 +142,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(self.page_url(BulkOperation, operation.pk))
         return HttpResponseRedirect(self._address(JobRecord, "changelist"))
 
-    def _kind(self, request: HttpRequest, text: str) -> SafeString | None:
-        """Return the name of the failures that a search asks for by fingerprint, as a link."""
+    def _kind(self, request: HttpRequest, text: str) -> Fact | None:
+        """Return which failures a search asks for by fingerprint."""
         try:
             terms = parse(text).of("fingerprint")
         except SearchError:  # of another version
@@ -156,7 +155,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         if group is None:
             return None
         url, label = self.page_url(FailureGroup, group.pk), Truncator(str(group)).chars(KIND_SHOWN)
-        return format_html('<a href="{}">{}</a>', url, label)
+        return Fact(_("Failures"), label, url)
 
     def _site(self, request: HttpRequest) -> dict[str, Any]:
         request.current_app = self.admin_site.name
@@ -294,10 +293,10 @@ def _rate(text: str) -> int:
     )
 
 
-def _facts(operation: BulkOperation, kind: SafeString | None) -> Any:
+def _facts(operation: BulkOperation, kind: Fact | None) -> Any:
     yield Fact(_("Search"), operation.search)
     if kind is not None:
-        yield Fact(_("Failures"), kind)
+        yield kind
     yield Fact(_("By"), operation.by or "-")
     yield Fact(_("Started"), cells.full(operation.created_at))
     if operation.finished_at is not None:

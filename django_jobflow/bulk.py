@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, models
 from django.db.models import Max, Min
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow import audit, events, observe, operate, states
 from django_jobflow.audit import Actor, By, actor_of
@@ -35,6 +36,7 @@ from django_jobflow.models.querysets import OF_ANY_QUEUE
 from django_jobflow.observe.searching import Plan, chosen_states, wants_succeeded
 from django_jobflow.operate import Done
 from django_jobflow.search import Search, Term, parse
+from django_jobflow.sentences import Sentence
 from django_jobflow.states import JobState
 
 logger = logging.getLogger("django_jobflow.bulk")
@@ -88,12 +90,13 @@ def completed(action: str, search: Search) -> Search:
         known = ", ".join(map(str, ACTIONS))
         raise InvalidJob(f"Bulk operation: expected action to be one of {known}, got {action!r}.")
     if not search:
-        raise InvalidJob("Bulk operation: expected a search, got an empty one.")
+        raise InvalidJob(Sentence(_("Bulk operation: expected a search, got an empty one.")))
     if wants_succeeded(search) and action != AuditAction.DELETE:
-        raise InvalidJob(
+        text = _(
             "Bulk operation: expected state:succeeded to stand with delete: what has succeeded "
             "has ended."
         )
+        raise InvalidJob(Sentence(text))
     if chosen_states(search) is not None:
         return search
     if action == AuditAction.DELETE:
@@ -215,10 +218,9 @@ def start(
         )
     text = str(search)
     if len(text) > SEARCH_LENGTH:
-        raise InvalidJob(
-            f"Bulk operation: expected a search of at most {SEARCH_LENGTH:,} characters, got "
-            f"{len(text):,}."
-        )
+        told = {"most": f"{SEARCH_LENGTH:,}", "got": f"{len(text):,}"}
+        why = _("Bulk operation: expected a search of at most %(most)s characters, got %(got)s.")
+        raise InvalidJob(Sentence(why, **told))
     engine, actor = engine_for(database), actor_of(by)
     rows = _table(search, engine)
     plan = Plan(search, rows)

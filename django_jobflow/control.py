@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import models, transaction
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow.audit import By, Trail, actor_of
 from django_jobflow.declare.call_options import (
@@ -23,9 +24,10 @@ from django_jobflow.declare.call_options import (
 from django_jobflow.declare.options import read_option
 from django_jobflow.engines import Engine, engine_for
 from django_jobflow.engines.purging import PURGED
-from django_jobflow.exceptions import InvalidJob, checked_delay
+from django_jobflow.exceptions import InvalidJob, checked_delay, unexpected
 from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, PauseKind, StopKind
 from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, rate_text, read_rate
+from django_jobflow.sentences import Sentence
 from django_jobflow.states import ENDED, JobState
 
 __all__ = [
@@ -82,7 +84,7 @@ def pause(
     }
     detail = {name: str(said[name]) for name in ("until", "reason") if said[name]}
     trail = _trail(database, AuditAction.PAUSE, kind, value, by, detail)
-    trail.do(lambda: trail.engine.pause(kind, value, **said), lambda _: {"count": 1})
+    trail.do(lambda: trail.engine.pause(kind, value, **said), lambda _done: {"count": 1})
 
 
 def resume(
@@ -181,7 +183,7 @@ def set_limit(
     who = _text("set_limit", "by", actor_of(by).name)
     trail = _trail(database, AuditAction.SET_LIMIT, kind, value, by, _detail_of(quota))
     engine = trail.engine
-    trail.do(lambda: engine.set_limit(kind, value, quota, who), lambda _: {"count": 1})
+    trail.do(lambda: engine.set_limit(kind, value, quota, who), lambda _done: {"count": 1})
     if key is not None:
         transaction.on_commit(lambda: engine.promote_key(value), using=engine.alias)
 
@@ -308,19 +310,20 @@ def read_quota(
     """Return what a limit of this *kind* says, checked."""
     for name, number in (("concurrency", concurrency), ("burst", burst)):
         if number is not None and not is_count(number):
-            raise InvalidJob(
-                f"{subject}: expected {name} to be a whole number from 1, or None, got {number!r}."
-            )
+            expected = Sentence(_("a whole number from 1, or None"))
+            raise unexpected(subject, name, expected, number)
     if kind == LimitKind.KEY and (concurrency or 0) > MOST_PLACES:
-        raise InvalidJob(
-            f"{subject}: expected concurrency of a key to be at most {MOST_PLACES}, "
-            f"got {concurrency}."
+        text = _(
+            "%(subject)s: expected concurrency of a key to be at most %(most)s, got %(value)s."
         )
+        told = {"subject": subject, "most": MOST_PLACES, "value": concurrency}
+        raise InvalidJob(Sentence(text, **told))
     found = None if rate is None else read_rate(rate)
     if rate is not None and found is None:
-        raise InvalidJob(f"{subject}: expected rate to be {RATE}, or None, got {rate!r}.")
+        raise unexpected(subject, "rate", Sentence(_("%(what)s, or None"), what=RATE), rate)
     if burst is not None and found is None:
-        raise InvalidJob(f"{subject}: expected a rate with burst, got burst={burst!r} alone.")
+        text = _("%(subject)s: expected a rate with burst, got burst=%(value)s alone.")
+        raise InvalidJob(Sentence(text, subject=subject, value=repr(burst)))
     number, period = found or (None, None)
     return Quota(concurrency, number, period, burst)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django_jobflow.sentences import translated
+from django.utils.translation import gettext_noop as _
+
+from django_jobflow.sentences import Sentence, translated
 
 LONGEST_DELAY = timedelta(days=36_525)  # a hundred years: a date so far away is still a date
 
@@ -167,6 +169,13 @@ class TimeoutInterrupt(JobInterrupt):
 
 class CancelInterrupt(JobInterrupt):
     """Somebody cancelled the running record."""
+
+
+def unexpected(subject: str, option: str, expected: str, value: Any) -> InvalidJob:
+    """Return the error that *value* is not what *option* of *subject* takes."""
+    text = _("%(subject)s: expected %(option)s to be %(expected)s, got %(value)s.")
+    told = {"subject": subject, "option": option, "expected": expected, "value": repr(value)}
+    return InvalidJob(Sentence(text, **told))
 
 
 def checked_delay(subject: str, delay: float | timedelta, field: str = "delay") -> timedelta:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.exceptions import InvalidJob, checked_delay
+from django_jobflow.sentences import Sentence
 
 PERIODS = {
     "s": timedelta(seconds=1),
@@ -15,8 +18,11 @@ PERIODS = {
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-RATE = (
-    "text like '100/m' or '10/30s' (s, m, h or d), or a pair of a whole number from 1 and a period"
+RATE = Sentence(
+    _(
+        "text like '100/m' or '10/30s' (s, m, h or d), or a pair of a whole number from 1 and "
+        "a period"
+    )
 )
 MOST = 2**31 - 1
 MOST_PLACES = 1000  # records that may hold one execution key

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Choices
 from django.utils import formats, timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
@@ -50,7 +51,9 @@ def either(words: Iterable[Any]) -> str:
 
 def translated(said: Any) -> Any:
     """Return what an error tells in the language that is active."""
-    return said.translated() if isinstance(said, Sentence) else said
+    if isinstance(said, Sentence):
+        return said.translated()
+    return said.label if isinstance(said, Choices) else said
 
 
 def moment(at: datetime | None) -> str:

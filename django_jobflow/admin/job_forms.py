@@ -47,8 +47,13 @@ class Json(forms.CharField):
         text = super().to_python(value) or "null"
         try:
             read = json.loads(text)
+        except json.JSONDecodeError as error:
+            said = _("This is no JSON: there is a mistake in line %(line)s, at character %(at)s.")
+            told = {"line": error.lineno, "at": error.colno}
+            raise ValidationError(said % told) from error
         except (ValueError, RecursionError) as error:
-            raise ValidationError(_("This is no JSON: %(error)s.") % {"error": error}) from error
+            said = _("This JSON is nested too deep, or has a number of too many digits.")
+            raise ValidationError(said) from error
         if read is None:
             return self.kind()
         if not isinstance(read, self.kind):

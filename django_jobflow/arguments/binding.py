@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.hiding import HIDDEN, Hides, hides_nothing
 from django_jobflow.arguments.refusal import SHOWN_LENGTH
 from django_jobflow.exceptions import ArgumentError
+from django_jobflow.sentences import Sentence
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -58,6 +61,14 @@ class Shape:
 # its shape, so that its id cannot pass to another one.
 SHAPES: dict[int, tuple[inspect.Signature, Shape]] = {}
 MAX_SHAPES = 10_000
+MISFITS = (
+    _("missing a required argument: %(argument)s"),
+    _("missing a required keyword-only argument: %(argument)s"),
+    _("too many positional arguments"),
+    _("got an unexpected keyword argument %(argument)s"),
+    _("multiple values for argument %(argument)s"),
+)
+"""What ``inspect.Signature.bind`` says."""
 
 
 def bind(
@@ -85,8 +96,19 @@ def bind(
             signature.bind(*args, **kwargs)
         except TypeError as error:
             expected = brief(signature, hides)
-            raise ArgumentError(f"{name}: {error}. Expected {expected}.") from None
+            text = _("%(name)s: %(error)s. Expected %(call)s.")
+            told = {"name": name, "error": _misfit(str(error)), "call": expected}
+            raise ArgumentError(Sentence(text, **told)) from None
     return list(args), dict(kwargs)
+
+
+def _misfit(error: str) -> str:
+    """Return what Python says of a call that does not fit so that it can be translated."""
+    for text in MISFITS:
+        known, _argument, _rest = text.partition("%")
+        if error == text or (_argument and error.startswith(known)):
+            return Sentence(text, argument=error.removeprefix(known))
+    return error
 
 
 def shape_of(signature: inspect.Signature) -> Shape:

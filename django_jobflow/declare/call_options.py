@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf
 from django_jobflow.arguments import encode
 from django_jobflow.declare.options import read_option, refuse_unknown
-from django_jobflow.exceptions import InvalidJob, checked_delay
+from django_jobflow.exceptions import InvalidJob, checked_delay, unexpected
+from django_jobflow.sentences import Sentence
 
 KEY_LENGTH = 255  # characters of a key
 PARTITION_LENGTH = 100  # characters of a partition's name
@@ -38,10 +40,6 @@ def _declared(name: str, option: str, value: Any) -> Any:
     return read_option(name, option, value)
 
 
-def _wrong(name: str, option: str, expected: str, value: Any) -> InvalidJob:
-    return InvalidJob(f"{name}: expected {option} to be {expected}, got {value!r}.")
-
-
 def _delay(name: str, option: str, value: Any) -> timedelta:
     return checked_delay(name, value)
 
@@ -52,32 +50,32 @@ def _span(name: str, option: str, value: Any) -> timedelta:
     except InvalidJob:
         span = None
     if not span:
-        raise _wrong(name, option, "seconds or a timedelta, above 0 to 100 years", value)
+        raise unexpected(name, option, "seconds or a timedelta, above 0 to 100 years", value)
     return span
 
 
 def read_moment(name: str, option: str, value: Any) -> datetime:
     """Return *value* as a moment, checked: aware where ``USE_TZ`` is on."""
     if not isinstance(value, datetime):
-        raise _wrong(name, option, "a datetime", value)
+        raise unexpected(name, option, "a datetime", value)
     if not conf.has_time_zones():
         return timezone.make_naive(value) if timezone.is_aware(value) else value
     if timezone.is_naive(value):
-        raise _wrong(name, option, "an aware datetime, since USE_TZ is on", value)
+        raise unexpected(name, option, "an aware datetime, since USE_TZ is on", value)
     return value
 
 
 def _batch(name: str, option: str, value: Any) -> Any:
     meta = getattr(value, "_meta", None)
     if getattr(meta, "label_lower", "") != "jobflow.batch" or value.pk is None:
-        raise _wrong(name, option, "a batch from Batch.objects.open()", value)
+        raise unexpected(name, option, "a batch from Batch.objects.open()", value)
     return value
 
 
 def _alias(name: str, option: str, value: Any) -> str:
     aliases = conf.database_aliases()
     if value not in aliases:
-        raise _wrong(name, option, f"one of the aliases in DATABASES {aliases}", value)
+        raise unexpected(name, option, f"one of the aliases in DATABASES {aliases}", value)
     return value  # type: ignore[no-any-return]
 
 
@@ -85,8 +83,8 @@ def read_text(name: str, option: str, value: Any, length: int) -> str:
     """Return *value* as a text that every database holds, checked."""
     if isinstance(value, str) and len(value) <= length and _is_storable(value):
         return str(value)
-    expected = f"at most {length} characters without NUL or lone surrogates"
-    raise _wrong(name, option, expected, value)
+    expected = _("at most %(most)s characters without NUL or lone surrogates")
+    raise unexpected(name, option, Sentence(expected, most=length), value)
 
 
 def _partition(name: str, option: str, value: Any) -> str:
@@ -97,7 +95,8 @@ def read_key(name: str, option: str, value: Any) -> str | None:
     if value is None:
         return None
     if value == "" or not isinstance(value, str):
-        raise _wrong(name, option, "text of 1 to 255 characters, or None", value)
+        expected = _("text of 1 to %(most)s characters, or None")
+        raise unexpected(name, option, Sentence(expected, most=KEY_LENGTH), value)
     return read_text(name, option, value, KEY_LENGTH)
 
 
@@ -105,7 +104,7 @@ def _tags(name: str, option: str, value: Any) -> list[str]:
     is_list = isinstance(value, Iterable) and not isinstance(value, str)
     tags = list(islice(value, MOST_TAGS + 1)) if is_list else []
     if not is_list or len(tags) > MOST_TAGS:
-        raise _wrong(name, option, f"a list of at most {MOST_TAGS} short texts", value)
+        raise unexpected(name, option, f"a list of at most {MOST_TAGS} short texts", value)
     return [read_text(name, "each of tags", tag, PARTITION_LENGTH) for tag in tags]
 
 
@@ -114,7 +113,7 @@ def _meta(name: str, option: str, value: Any) -> dict[str, Any]:
         meta = dict(value)
         if encode(name, (), meta, max_size=conf.current().MAX_ARGUMENTS_SIZE)[1] == meta:
             return meta
-    raise _wrong(name, option, "a dict with text keys and plain JSON in it", value)
+    raise unexpected(name, option, "a dict with text keys and plain JSON in it", value)
 
 
 def _is_storable(text: str) -> bool:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.backoff import Backoff, Exponential
 from django_jobflow.conf import nearest
-from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay
+from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay, unexpected
 from django_jobflow.logs import LEVELS
 from django_jobflow.notices import PAYLOAD_LENGTH
 from django_jobflow.outcomes import storable
 from django_jobflow.quotas import MOST, MOST_PLACES, RATE, Quota, read_rate
+from django_jobflow.sentences import Sentence
 
 NAME_LENGTH = 200  # characters of a job's name
 QUEUE_LENGTH = 100  # characters of a queue's name
@@ -150,16 +153,17 @@ def _one_of(*allowed: Any) -> Callable[[Any], Any]:
 def slug(value: Any) -> str:
     if isinstance(value, str) and len(value) <= QUEUE_LENGTH and _SLUG.fullmatch(value):
         return value
-    raise _Expected(
-        f"1 to {QUEUE_LENGTH} letters, digits, '_', '-', '.' or ':' that start with a letter, "
-        "a digit or '_'"
+    expected = _(
+        "1 to %(most)s letters, digits, '_', '-', '.' or ':' that start with a letter, a digit "
+        "or '_'"
     )
+    raise _Expected(Sentence(expected, most=QUEUE_LENGTH))
 
 
 def _name(value: Any) -> str:
     if isinstance(value, str) and 0 < len(value) <= NAME_LENGTH and value.isprintable():
         return value
-    raise _Expected(f"1 to {NAME_LENGTH} printable characters")
+    raise _Expected(Sentence(_("1 to %(most)s printable characters"), most=NAME_LENGTH))
 
 
 def _aliases(value: Any) -> tuple[str, ...]:
@@ -274,9 +278,7 @@ def read_option(subject: str, option: str, value: Any) -> Any:
     try:
         return _READERS[option](value)
     except _Expected as expected:
-        raise InvalidJob(
-            f"{subject}: expected {option} to be {expected}, got {value!r}."
-        ) from None
+        raise unexpected(subject, option, expected.args[0], value) from None
 
 
 def refuse_unknown(subject: str, given: Iterable[str], known: Iterable[str] = NAMES) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf, hooks, signals
 from django_jobflow.arguments import encode_result
@@ -32,6 +33,7 @@ from django_jobflow.exceptions import (
 from django_jobflow.failures import tally_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Outcome, Released, Succeeded
+from django_jobflow.sentences import Sentence, either
 from django_jobflow.states import JobState
 
 
@@ -118,7 +120,8 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting, Grouping):
         rows = self.records.filter(pk=record.pk)
         if not self.reschedule(rows, **read_due(record.name, run_at, delay), now=now):
             state = rows.values_list("state", flat=True).first()
-            raise NotEditable(_why_not_editable(record, state, "rescheduled"))
+            text = _("Job %(id)s cannot be rescheduled: %(why)s. Only one that is %(states)s can.")
+            raise NotEditable(_why_not_editable(record, state, text))
         record.refresh_from_db(using=self.alias)
 
     def update_record(
@@ -138,7 +141,8 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting, Grouping):
         if not changed:
             state, attempt = rows.values_list("state", "attempt").first() or (None, 0)
             _refuse_max_attempts(record, state, attempt, values)
-            raise NotEditable(_why_not_editable(record, state, "updated"))
+            text = _("Job %(id)s cannot be updated: %(why)s. Only one that is %(states)s can.")
+            raise NotEditable(_why_not_editable(record, state, text))
         record.refresh_from_db(using=self.alias)
 
     def cancel_record(self, record: JobRecord, now: datetime | None) -> bool:
@@ -146,7 +150,8 @@ class RecordVerbs(Reserving, Settling, Operating, Editing, Awaiting, Grouping):
         cancelled, asked = self.cancel(rows, now)
         if not cancelled and not asked:
             state = rows.values_list("state", flat=True).first()
-            raise NotCancellable(f"Job {record.pk} cannot be cancelled: it {_fate(state)}.")
+            text = _("Job %(id)s cannot be cancelled: %(why)s.")
+            raise NotCancellable(Sentence(text, id=record.pk, why=_fate(state)))
         record.refresh_from_db(using=self.alias)
         if cancelled:
             _announce("job_cancelled", record)
@@ -174,19 +179,15 @@ def _lost(record: JobRecord) -> ReservationLost:
 
 
 def _why_not_retryable(record: JobRecord, state: str | None, queue_key: str | None) -> str:
+    why = _fate(state)
     if state in {JobState.FAILED, JobState.CANCELLED}:
-        why = f"another unfinished job holds its queue key {queue_key!r}"
-    else:
-        why = f"it {_fate(state)}"
-    return f"Job {record.pk} cannot be retried: {why}."
+        text = _("another unfinished job holds its queue key %(key)s")
+        why = Sentence(text, key=repr(queue_key))
+    return Sentence(_("Job %(id)s cannot be retried: %(why)s."), id=record.pk, why=why)
 
 
-def _why_not_editable(record: JobRecord, state: str | None, done: str) -> str:
-    *others, last = EDITABLE
-    return (
-        f"Job {record.pk} cannot be {done}: it {_fate(state)}. "
-        f"Only one that is {', '.join(others)} or {last} can."
-    )
+def _why_not_editable(record: JobRecord, state: str | None, text: str) -> str:
+    return Sentence(text, id=record.pk, why=_fate(state), states=either(EDITABLE))
 
 
 def _refuse_max_attempts(
@@ -200,5 +201,7 @@ def _refuse_max_attempts(
         )
 
 
-def _fate(state: str | None) -> str:
-    return f"is {state}" if state else "has succeeded or was deleted"
+def _fate(state: str | None) -> Sentence:
+    if state:
+        return Sentence(_("it is %(state)s"), state=JobState(state))
+    return Sentence(_("it has succeeded or was deleted"))

@@ -93,7 +93,11 @@ class EditTests:
     @pytest.mark.parametrize(
         ("args", "kwargs", "expected"),
         [
-            ("[", "{}", {"args": "This is no JSON: Expecting value: line 1 column 2 (char 1)."}),
+            (
+                "[",
+                "{}",
+                {"args": "This is no JSON: there is a mistake in line 1, at character 2."},
+            ),
             ("{}", "[]", {"args": "Expected a list.", "kwargs": "Expected an object."}),
             (
                 "[]",

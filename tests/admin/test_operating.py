@@ -92,7 +92,7 @@ class VerbViewTests(TestCase):
     def test_retry_of_a_job_that_waits_is_refused(self):
         response = self.post(JobRecordFactory(pk=42), "retry")
 
-        assert ["Job 42 cannot be retried: it is AVAILABLE."] == said(response)
+        assert ["Job 42 cannot be retried: it is available."] == said(response)
 
     def test_cancel_ends_what_waits(self):
         record = JobRecordFactory()
@@ -113,7 +113,7 @@ class VerbViewTests(TestCase):
     def test_cancel_of_what_has_ended_is_refused(self):
         response = self.post(FailedJobFactory(pk=42), "cancel")
 
-        assert ["Job 42 cannot be cancelled: it is FAILED."] == said(response)
+        assert ["Job 42 cannot be cancelled: it is failed."] == said(response)
 
     def test_run_now_makes_it_due(self):
         record = JobRecordFactory(state=JobState.SCHEDULED)

@@ -14,7 +14,7 @@ from benchmarks.peers.django import DjangoSide
 THREADS = 4  # of each process
 KEYED = {"keyed", "hot"}  # jobs whose calls differ
 POLLING = {"WAKE_UP": "poll"}
-ON_LOOP = 10  # async bodies of each process at a time, as the pool has connections
+ON_LOOP = 300  # async bodies of each process at a time, most of which wait for the pool
 
 
 class Ours(DjangoSide):

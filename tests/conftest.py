@@ -123,6 +123,8 @@ def is_deaf(item: pytest.Item) -> bool:
     path = item.path.relative_to(REPOSITORY / "tests")
     if path.parts[0] in DATABASE_MATTERS_NOT:
         return True
+    if databases.kind() == "postgresql" and "chromium" in getattr(item, "fixturenames", ()):
+        return True  # a browser sees what it has seen on another; the tests without one stay
     if path.parts[0] == "remote" and databases.kind() == "mariadb":
         return True  # one server that others connect to is enough: a cluster takes minutes
     return bool({path.parts[0], path.as_posix()} & PURE) and not asks_for_database(item)

@@ -52,8 +52,12 @@ BADGES = {
 def may_do(request: HttpRequest, action: str, search: Search) -> bool:
     """Say whether the user may do *action* to everything that *search* finds."""
     user: Any = request.user
-    if not user.has_perm("jobflow.start_bulkoperation"):
-        return False
+    return user.has_perm("jobflow.start_bulkoperation") and _may_act(request, action, search)
+
+
+def _may_act(request: HttpRequest, action: str, search: Search) -> bool:
+    """Say whether the user may do *action* to one of what *search* finds."""
+    user: Any = request.user
     if action == AuditAction.DELETE and wants_succeeded(search):
         name = SucceededJob._meta.model_name
         return bool(user.has_perm(f"jobflow.delete_{name}"))
@@ -174,6 +178,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         operation = self.get_object(request, str(pk))
         if operation is None:
             return self.elsewhere(request, str(pk))
+        if turn is bulk.resume and not self._may_go_on(request, operation):
+            raise PermissionDenied
         if request.method == "POST":
             changed = turn(operation, by=actor_of(request))
             text = (
@@ -186,13 +192,22 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             self.message_user(request, text % said, level)
         return HttpResponseRedirect(self.page_url(BulkOperation, pk))
 
+    def _may_go_on(self, request: HttpRequest, operation: BulkOperation) -> bool:
+        """Say whether the user may do what *operation* does, which others have started."""
+        try:
+            search = parse(operation.search)
+        except SearchError:  # of another version
+            search = Search()
+        return self.has_stop_permission(request) and _may_act(request, operation.action, search)
+
     # A page
 
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         stops = row.state == BulkState.RUNNING
         resumes = row.state in {BulkState.STOPPED, BulkState.BROKEN}
         word = "stop" if stops else "resume" if resumes else ""
-        may_stop = bool(word) and self.has_stop_permission(request)
+        may_turn = stops and self.has_stop_permission(request)
+        may_turn = may_turn or (resumes and self._may_go_on(request, row))
         return {
             "title": f"{self.verb(row)}: {row.search}",
             "subtitle": _("Operation %(id)s") % {"id": row.pk},
@@ -201,7 +216,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             "progress_text": self.progress(row),
             "facts": list(_facts(row, self._kind(request, row.search))),
             "error": row.error,
-            "button_url": self._address(BulkOperation, word, row.pk) if may_stop else "",
+            "button_url": self._address(BulkOperation, word, row.pk) if may_turn else "",
             "button_label": _("Stop") if stops else _("Go on"),
         }
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import conf, control
+from django_jobflow.admin import desk
 from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import STYLES, RefusingAdmin
 from django_jobflow.audit import Actor
@@ -27,14 +31,21 @@ else:
 class ControlForm(Form):
     """Says of what something is, and what; errors are those of ``control``."""
 
+    def refusal(self, kind: str, value: str) -> str:
+        """Say why nothing can be said of it; empty if it can."""
+        return ""
+
     def _get_validation_exclusions(self) -> set[str]:
-        # To say something anew of what has a row already is no error, as in the verbs.
+        # A row may be left of what was said and is not in force any more.
         return {*super()._get_validation_exclusions(), "kind", "value"}  # type: ignore[misc]
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
         if {"kind", "value"} <= said.keys():
             self.check("value", control.read_name, said["kind"], said["value"])
+        named = {"kind", "value"} <= said.keys()
+        if named and (refused := self.refusal(said["kind"], said["value"])):
+            self.add_error("value", refused)
         return said
 
     def check(self, field: str, read: Any, *values: Any, **more: Any) -> None:
@@ -53,9 +64,11 @@ class ControlAdmin(RefusingAdmin):
 
     Attributes:
         told: What the page of a row says of it beside what can be changed.
+        has_one: What is said to who adds what is there already.
     """
 
     told: tuple[str, ...] = ()
+    has_one: str | Promise
 
     # Not those that the lists and pages of jobs have.
     change_form_template = "admin/change_form.html"
@@ -74,6 +87,39 @@ class ControlAdmin(RefusingAdmin):
     def end(self, row: Any, by: Actor, alias: str) -> bool:
         """End what *row* says; say whether it was in force."""
         raise NotImplementedError
+
+    def in_force(self, kind: str, value: str) -> models.Model | None:
+        """Return the row of what operators have said of it, unless that is over."""
+        raise NotImplementedError
+
+    def refusal(self, request: HttpRequest, kind: str, value: str) -> str:
+        """Say why the user cannot add one for it; empty if that is possible.
+
+        Who adds what is there already would change it, which is another permission.
+        """
+        row = self.in_force(kind, value)
+        if row is None:
+            return ""
+        may_change = self.has_change_permission(request, row)
+        if not (may_change or self.has_view_permission(request, row)):
+            return str(self.has_one)
+        url = desk.address(request, f"jobflow_{self.opts.model_name}_change", row.pk)
+        label = _("Change it") if may_change else _("See what it says")
+        return format_html('{} <a href="{}">{}</a>', self.has_one, url, label)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        if obj is not None:
+            return form
+        refusal = partial(self.refusal, request)
+
+        class AddForm(form):  # type: ignore[misc]
+            def refusal(self, kind: str, value: str) -> str:
+                return refusal(kind, value)
+
+        return AddForm
 
     @admin.display(description=gettext_lazy("name"), ordering="value")
     def what(self, row: Any) -> str:

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow import control, observe
+from django_jobflow import conf, control, observe
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, clear
 from django_jobflow.audit import Actor
@@ -91,7 +91,8 @@ class LimitChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.can_add = self.model_admin.has_add_permission(request)
+        model_admin: Any = self.model_admin
+        self.can_add = model_admin.may_override(request)
         found = observe.limits(self.root_queryset.db)
         facts = {(limit.kind, limit.name): limit for limit in found}
         missing = self._without_row()
@@ -123,6 +124,7 @@ class LimitAdmin(ControlAdmin):
     form = LimitForm
     fields = ("kind", "value", "concurrency", "starts", "burst")
     told = ("source", "updated_at")
+    has_one = gettext_lazy("This has a limit already.")
     list_display = ("what", "kind", "running", "starts", "burst_of", "source", "changed")
     actions = (clear,)
 
@@ -142,6 +144,20 @@ class LimitAdmin(ControlAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_of_settings = obj is not None and not obj.is_override
         return super().has_delete_permission(request, obj) and not is_of_settings
+
+    def may_override(self, request: HttpRequest) -> bool:
+        """Say whether the user may add a limit where the settings or the code have one."""
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def in_force(self, kind: str, value: str) -> Limit | None:
+        return limits_set().filter(kind=kind, value=value).first()
+
+    def refusal(self, request: HttpRequest, kind: str, value: str) -> str:
+        if refused := super().refusal(request, kind, value):
+            return refused
+        if (kind, value) in observe.declared_limits() and not self.may_override(request):
+            return _("The settings or the code limit this, and you may not change limits.")
+        return ""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         said = form.cleaned_data
@@ -188,6 +204,11 @@ class LimitAdmin(ControlAdmin):
     @admin.display(description=gettext_lazy("changed"))
     def changed(self, limit: Limit) -> SafeString | None:
         return None if limit.pk is None else cells.moment(limit.updated_at)
+
+
+def limits_set() -> models.QuerySet[Limit]:
+    """Return the limits that operators have set."""
+    return Limit._base_manager.using(conf.current().DATABASE).filter(is_override=True)
 
 
 def quota_in_force(row: Limit) -> Quota:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -11,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow import control
+from django_jobflow import conf, control
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, resume
 from django_jobflow.audit import Actor
@@ -30,6 +32,12 @@ class PauseForm(ControlForm):
         if "until" in self.fields:
             _label_parts(self.fields["until"])
 
+    def clean_until(self) -> datetime | None:
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and until <= timezone.now():
+            raise forms.ValidationError(_("This moment has passed: nothing would be paused."))
+        return until
+
 
 def _label_parts(field: Any) -> None:
     """Tell screen readers what the two inputs are for: Django 5.2 writes it beside them only."""
@@ -44,8 +52,12 @@ class PauseAdmin(ControlAdmin):
     form = PauseForm
     fields = ("kind", "value", "until", "reason")
     told = ("by", "created_at")
+    has_one = gettext_lazy("This is paused already.")
     list_display = ("what", "kind", "signs", "ends", "reason", "by", "since")
     actions = (resume,)
+
+    def in_force(self, kind: str, value: str) -> Pause | None:
+        return pause_of(kind, value)
 
     def save(self, row: Pause, by: Actor, alias: str) -> None:
         said: dict[str, Any] = {row.kind: row.value}
@@ -69,3 +81,9 @@ class PauseAdmin(ControlAdmin):
     @admin.display(description=gettext_lazy("since"))
     def since(self, pause: Pause) -> SafeString | None:
         return cells.moment(pause.created_at)
+
+
+def pause_of(kind: str, value: str) -> Pause | None:
+    """Return the pause of it that lasts."""
+    lasting = control.paused(database=conf.current().DATABASE)
+    return next((row for row in lasting if (row.kind, row.value) == (kind, value)), None)

@@ -18,16 +18,17 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow import conf, control, observe
+from django_jobflow import control, observe
 from django_jobflow.admin import cells, charts
 from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.facts import Fact
-from django_jobflow.admin.limits import starts_of
+from django_jobflow.admin.limits import limits_set, starts_of
 from django_jobflow.admin.panels import PanelAdmin
+from django_jobflow.admin.pauses import pause_of
 from django_jobflow.admin.purging import PurgeView
 from django_jobflow.audit import Actor
 from django_jobflow.exceptions import InvalidJob
-from django_jobflow.models import JobRecord, Limit, LimitKind, Pause, Queue
+from django_jobflow.models import JobRecord, Limit, LimitKind, Pause, PauseKind, Queue
 from django_jobflow.observe import LimitFacts, QueueFacts, spans
 from django_jobflow.states import JobState
 
@@ -150,7 +151,7 @@ class QueueAdmin(PanelAdmin):
                 "subtitle": _("Queue"),
                 "original": facts,
                 **self._row(request, facts),
-                "pause_form": form if self._may(request, "add", Pause) else None,
+                "pause_form": form if self._may_pause(request, facts.pause) else None,
                 "pause_url": self._address(Queue, "pause", quote(name)),
                 "may_resume": facts.pause is not None and self._may(request, "delete", Pause),
                 "resume_url": self._address(Queue, "resume", quote(name)),
@@ -162,14 +163,15 @@ class QueueAdmin(PanelAdmin):
 
     def _limit_url(self, request: HttpRequest, name: str) -> str:
         """Return where the limit of the queue is set; empty if the user may not."""
-        rows = Limit._base_manager.using(conf.current().DATABASE)
-        pk = rows.filter(kind=LimitKind.QUEUE, value=name).values_list("pk", flat=True).first()
-        if pk is not None:
-            may = self._may(request, "change", Limit)
-            return self._address(Limit, "change", pk) if may else ""
-        if not self._may(request, "add", Limit):
+        named = {"kind": LimitKind.QUEUE.value, "value": name}
+        may_change = self._may(request, "change", Limit)
+        row = limits_set().filter(**named).first()
+        if row is not None:
+            return self._address(Limit, "change", row.pk) if may_change else ""
+        is_declared = (named["kind"], name) in observe.declared_limits()
+        if not self._may(request, "add", Limit) or (is_declared and not may_change):
             return ""
-        query = urlencode({"kind": LimitKind.QUEUE.value, "value": name})
+        query = urlencode(named)
         return f"{self._address(Limit, 'add')}?{query}"
 
     def purge_url(self, request: HttpRequest, name: str) -> str:
@@ -189,10 +191,15 @@ class QueueAdmin(PanelAdmin):
         return by(request)
 
     def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Pause one queue."""
-        self._check(request, "add", Pause)
+        """Pause one queue, or pause it anew: that takes away what was said before."""
+        pause = pause_of(PauseKind.QUEUE, name)
+        may_pause = self._may_pause(request, pause)
+        if not may_pause:
+            self._check(request, "add", Pause)
         if request.method != "POST":  # come back to after a log-in
             return HttpResponseRedirect(self.page_url(Queue, name))
+        if not may_pause:  # somebody else has meanwhile
+            return self._done(request, name, _("This is paused already."), messages.ERROR)
         form = PauseForm(request.POST)
         if not form.is_valid():
             return self.shown(request, name, form)
@@ -211,6 +218,9 @@ class QueueAdmin(PanelAdmin):
             return self._done(request, name, text)
         text = _("Queue %(name)s was not paused.") % {"name": name}
         return self._done(request, name, text, messages.WARNING)
+
+    def _may_pause(self, request: HttpRequest, pause: Pause | None) -> bool:
+        return self._may(request, "add" if pause is None else "change", Pause)
 
     def _check(self, request: HttpRequest, verb: str, model: Any) -> None:
         if not self._may(request, verb, model):

@@ -184,6 +184,22 @@ class PageTests:
         operation.refresh_from_db()
         assert "RUNNING" == operation.state
 
+    @pytest.mark.parametrize(
+        ("permission", "state"), [("retry_jobrecord", "RUNNING"), ("cancel_jobrecord", "STOPPED")]
+    )
+    def test_going_on_takes_the_permission_of_the_action(self, client, permission, state):
+        operation = start()
+        client.force_login(user_with("view_bulkoperation", "stop_bulkoperation", permission))
+        client.post(page_url(operation, "stop"))
+        operation.refresh_from_db()
+        assert "STOPPED" == operation.state
+
+        is_offered = bool(client.get(page_url(operation)).context["button_url"])
+        client.post(page_url(operation, "resume"))
+
+        operation.refresh_from_db()
+        assert (state, state == "RUNNING") == (operation.state, is_offered)
+
     def test_operation_that_is_gone(self, staff):
         operation = start()
         operation.delete()

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobflow import control, job
 from django_jobflow.declare import registry
-from django_jobflow.models import Limit, Pause
+from django_jobflow.models import AuditEntry, Limit, Pause
 from django_jobflow.states import JobState
 from tests.admin.site import act, list_url, page_url, said, superuser, user_with
 from tests.factories import JobRecordFactory, LimitFactory, PauseFactory
@@ -74,12 +74,36 @@ class PauseTests:
         assert [("partition", "")] == list(Pause.objects.values_list("kind", "value"))
         assert "the default one" in staff.get(list_url("pause")).content.decode()
 
-    def test_what_is_paused_is_paused_anew(self, staff):
-        PauseFactory(by="ann", reason="Lunch")
+    def test_what_is_paused_is_not_paused_anew(self, staff):
+        pause = PauseFactory(by="ann", reason="Lunch")
+
+        data = {"kind": "queue", "value": "email", "reason": "Deploy"}
+        response = staff.post(add_url("pause"), data)
+
+        link = f'This is paused already. <a href="{page_url(pause)}">Change it</a>'
+        assert {"value": [link]} == errors(response)
+        assert link in response.content.decode()
+        assert [("Lunch", "ann")] == list(Pause.objects.values_list("reason", "by"))
+
+    def test_what_was_paused_is_paused_anew(self, staff):
+        PauseFactory(by="ann", until=timezone.now() - HOUR)
 
         staff.post(add_url("pause"), {"kind": "queue", "value": "email", "reason": "Deploy"})
 
-        assert [("Deploy", "root")] == list(Pause.objects.values_list("reason", "by"))
+        assert [("Deploy", "root", None)] == list(
+            Pause.objects.values_list("reason", "by", "until")
+        )
+
+    def test_moment_that_has_passed_pauses_nothing(self, staff):
+        moment = {"until_0": "2020-01-01", "until_1": "00:00"}
+        said = {"until": ["This moment has passed: nothing would be paused."]}
+
+        response = staff.post(add_url("pause"), {"kind": "queue", "value": "email"} | moment)
+        assert said == errors(response)
+        assert not Pause.objects.exists()
+        pause = PauseFactory()
+        assert said == errors(staff.post(page_url(pause), moment))
+        assert [pause.pk] == [each.pk for each in control.paused()]
 
     @pytest.mark.parametrize(
         ("data", "field"),
@@ -379,6 +403,44 @@ class PermissionTests:
         # Who may change may look, too.
         allowed = {permission} | ({"view"} if permission == "change" else set())
         assert allowed == {page for page, code in codes.items() if code != 403}
+
+    @pytest.mark.parametrize(
+        ("model", "factory", "has_one"),
+        [
+            ("pause", PauseFactory, "This is paused already."),
+            ("limit", LimitFactory, "This has a limit already."),
+        ],
+    )
+    @pytest.mark.parametrize("may_view", [True, False])
+    def test_who_may_add_changes_nothing_that_is_there(
+        self, client, model, factory, has_one, may_view
+    ):
+        row = factory(by="ann")
+        before = type(row).objects.values().get()
+        client.force_login(user_with(f"add_{model}", *([f"view_{model}"] if may_view else [])))
+        data = {"kind": row.kind, "value": row.value, "reason": "Mine"} | NO_LIMIT
+
+        response = client.post(add_url(model), data)
+
+        link = f' <a href="{page_url(row)}">See what it says</a>' if may_view else ""
+        assert {"value": [f"{has_one}{link}"]} == errors(response)
+        assert before == type(row).objects.values().get()
+        assert not AuditEntry.objects.exists()
+
+    @pytest.mark.parametrize("has_row", [True, False])
+    def test_limit_of_the_settings_takes_the_permission_to_change(self, client, settings, has_row):
+        settings.JOBFLOW = {"QUEUES": {"email": {"limit": 40}}}
+        if has_row:
+            LimitFactory(is_override=False, concurrency=None)
+        client.force_login(user_with("add_limit", "view_limit"))
+        data = {"kind": "queue", "value": "email"} | NO_LIMIT
+
+        response = client.post(add_url("limit"), data)
+
+        told = "The settings or the code limit this, and you may not change limits."
+        assert {"value": [told]} == errors(response)
+        assert add_url("limit") + "?" not in client.get(list_url("limit")).content.decode()
+        assert not Limit.objects.filter(is_override=True).exists()
 
     @pytest.mark.parametrize("factory", [PauseFactory, LimitFactory])
     def test_who_may_only_view_sees_the_page(self, client, factory):

@@ -252,7 +252,8 @@ class PermissionTests:
     @pytest.mark.parametrize("permission", VERBS.values())
     @pytest.mark.parametrize("verb", VERBS)
     def test_each_verb_has_its_own_permission(self, client, mail, verb, permission):
-        PauseFactory(value="mail")
+        if verb != "pause":
+            PauseFactory(value="mail")
         client.force_login(user_with("view_queue", permission))
         before = states_of_all()
         data = {"span": "900", "states": ["AVAILABLE"], "purge": "yes"}
@@ -262,6 +263,54 @@ class PermissionTests:
         is_allowed = VERBS[verb] == permission
         assert (302 if is_allowed else 403) == response.status_code
         assert is_allowed == (before != states_of_all())
+
+    def test_pause_of_others_takes_the_permission_to_change(self, client, mail):
+        pause = PauseFactory(value="mail", by="ann")
+        client.force_login(user_with("view_queue", "add_pause"))
+        assert client.get(queue_url("mail")).context["pause_form"] is None
+
+        response = client.post(queue_url("mail", "pause"), {"span": "900"})
+
+        assert ["This is paused already."] == said(response)
+        assert [("ann", None)] == list(Pause.objects.values_list("by", "until"))
+        pause.delete()
+        assert client.get(queue_url("mail")).context["pause_form"] is not None
+
+    def test_who_may_change_pauses_pauses_anew_only(self, client, mail):
+        client.force_login(user_with("view_queue", "change_pause"))
+        assert 403 == client.post(queue_url("mail", "pause"), {"span": ""}).status_code
+        PauseFactory(value="mail", by="ann")
+
+        client.post(queue_url("mail", "pause"), {"span": ""})
+
+        assert ["clerk"] == list(Pause.objects.values_list("by", flat=True))
+
+    @pytest.mark.parametrize(
+        ("permissions", "place"),
+        [
+            (["add_limit"], ""),
+            (["change_limit"], ""),
+            (["add_limit", "change_limit"], "add"),
+        ],
+    )
+    def test_limit_of_the_settings_takes_both_permissions(
+        self, client, mail, settings, permissions, place
+    ):
+        settings.JOBFLOW = {"QUEUES": {"mail": {"limit": 4}}}
+        LimitFactory(value="mail", is_override=False, concurrency=None)
+        client.force_login(user_with("view_queue", *permissions))
+
+        url = client.get(queue_url("mail")).context["limit_url"]
+
+        assert place == (url.split("?")[0].strip("/").split("/")[-1] if url else "")
+
+    def test_row_of_a_cleared_limit_leads_to_the_page_that_adds_one(self, client, mail):
+        LimitFactory(value="mail", is_override=False, concurrency=None)
+        client.force_login(user_with("view_queue", "add_limit"))
+
+        url = client.get(queue_url("mail")).context["limit_url"]
+
+        assert 200 == client.get(url).status_code
 
     @pytest.mark.parametrize("verb", [*VERBS, "change"])
     def test_verb_without_the_permission_to_view_does_nothing(self, client, mail, verb):

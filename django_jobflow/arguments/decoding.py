@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.enums import read_enum
 from django_jobflow.arguments.form import TAG
 from django_jobflow.arguments.hiding import Hides, hides_nothing
@@ -13,8 +15,9 @@ from django_jobflow.arguments.instances import read_instance
 from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import READERS
 from django_jobflow.exceptions import ArgumentError
+from django_jobflow.sentences import Sentence
 
-EXPECTED = "stored arguments that can be read back"
+EXPECTED = Sentence(_("stored arguments that can be read back"))
 UNTAGGED = frozenset({int, str, bool, float, NoneType})
 
 # What a reader raises for data that no writer has made.
@@ -50,7 +53,9 @@ def decode(
         refusal.hide_in(hides)
         raise ArgumentError(refusal.sentence(name, EXPECTED, root)) from refusal.__cause__
     except RecursionError as error:
-        raise ArgumentError(f"{name}: expected {EXPECTED}, got {root} nested too deep.") from error
+        text = _("%(name)s: expected %(expected)s, got %(root)s nested too deep.")
+        told = {"expected": EXPECTED, "root": root}
+        raise ArgumentError(Sentence(text, name=name, **told)) from error
 
 
 def read_value(stored: Any) -> Any:

@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from django.utils.functional import LazyObject, empty
+from django.utils.translation import gettext_noop as _
 
 from django_jobflow.arguments.advice import foreign
 from django_jobflow.arguments.decoding import read_value
@@ -19,8 +20,10 @@ from django_jobflow.arguments.instances import write_instance
 from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import MAX_INT, MIN_INT, PLAIN, WRITERS, checked_text
 from django_jobflow.exceptions import ArgumentError
+from django_jobflow.sentences import Sentence
 
-EXPECTED = "arguments that can be stored as JSON"
+STORE = _("Store the data and pass its key.")
+EXPECTED = Sentence(_("arguments that can be stored as JSON"))
 SHORT = frozenset({bool, NoneType})
 
 
@@ -108,10 +111,9 @@ def encode_values(
 
 def check_size(name: str, size: int, max_size: int) -> None:
     if size > max_size:
-        raise ArgumentError(
-            f"{name}: expected arguments of at most {max_size} bytes, got {size}. "
-            f"Store the data and pass its key."
-        )
+        text = _("%(name)s: expected arguments of at most %(most)s bytes, got %(got)s. %(advice)s")
+        advice = Sentence(STORE)
+        raise ArgumentError(Sentence(text, name=name, most=max_size, got=size, advice=advice))
 
 
 def write_value(value: Any, room: int) -> Json:
@@ -168,8 +170,8 @@ def below(value: object, room: int, levels: int = 1) -> int:
     """Return the room that is left *levels* below *value*."""
     if room < levels:
         raise Refusal(
-            f"JSON of more than {MAX_LEVELS} levels",
-            advice="Store the data and pass its key.",
+            Sentence(_("JSON of more than %(most)s levels"), most=MAX_LEVELS),
+            advice=Sentence(STORE),
             deepest=value,
         )
     return room - levels

@@ -10,8 +10,11 @@ from operator import or_
 from types import ModuleType
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
+from django_jobflow.sentences import Sentence
 
 
 def write_enum(value: Enum) -> Json:
@@ -77,15 +80,16 @@ def read_enum(stored: Any) -> Enum:
     module, path, names = stored
     if sys.modules.get(module) is None:
         raise Refusal(
-            f"an Enum of {shown(module)}",
-            why="is not imported here",
-            advice="Import it in the module that declares the job.",
+            Sentence(_("an Enum of %(module)s"), module=shown(module)),
+            why=Sentence(_("is not imported here")),
+            advice=Sentence(_("Import it in the module that declares the job.")),
         )
     importlib.import_module(module)  # waits for a thread that is in the middle of it
     kind = in_module(module, path)
     if not isinstance(kind, type) or not issubclass(kind, Enum):
-        raise Refusal(shown(f"{module}.{path}"), why="is not an Enum any more")
+        raise Refusal(shown(f"{module}.{path}"), why=Sentence(_("is not an Enum any more")))
     try:
         return members(kind, names)
     except KeyError as error:
-        raise Refusal(shown(names), why=f"is not a member of {module}.{path} any more") from error
+        why = Sentence(_("is not a member of %(name)s any more"), name=f"{module}.{path}")
+        raise Refusal(shown(names), why=why) from error

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
+from django_jobflow.sentences import Sentence
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -64,15 +67,17 @@ def read_instance(stored: Any, read: Callable[[Any], Any]) -> Model:
     try:
         model = apps.get_model(label)
     except LookupError as error:
-        raise Refusal(shown(label), why="is not an installed model any more") from error
+        raise Refusal(
+            shown(label), why=Sentence(_("is not an installed model any more"))
+        ) from error
     if alias not in connections:
-        raise Refusal(f"the database {shown(alias)} of {label}", why="is not configured any more")
+        got = Sentence(_("the database %(alias)s of %(label)s"), alias=shown(alias), label=label)
+        raise Refusal(got, why=Sentence(_("is not configured any more")))
     try:
         row: Model = model._base_manager.using(alias).get(pk=read(key))
         return row
     except ObjectDoesNotExist as error:
-        raise Refusal(
-            f"{label} {shown(read(key))}", why=f"is not in database {alias!r} any more"
-        ) from error
+        why = Sentence(_("is not in database %(alias)s any more"), alias=repr(alias))
+        raise Refusal(f"{label} {shown(read(key))}", why=why) from error
     except ValidationError as error:
         raise ValueError("not a key of this model") from error

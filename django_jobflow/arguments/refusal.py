@@ -5,7 +5,10 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.hiding import DOTS, Hides
+from django_jobflow.sentences import Sentence
 
 SHOWN_LENGTH = 80
 PATH_LENGTH = 160
@@ -64,9 +67,14 @@ class Refusal(Exception):
         path = root + "".join(reversed(self.steps))
         if len(path) > PATH_LENGTH:
             path = f"{path[: PATH_LENGTH // 2]}...{path[-PATH_LENGTH // 2 :]}"
-        why = f", which {self.why}" if self.why else ""
-        advice = f" {self.advice}" if self.advice else ""
-        return f"{name}: expected {expected}, got {self.got} at {path}{why}.{advice}"
+        text = _("%(name)s: expected %(expected)s, got %(got)s at %(path)s.")
+        if self.why:
+            text = _("%(name)s: expected %(expected)s, got %(got)s at %(path)s, which %(why)s.")
+        told = {"expected": expected, "got": self.got, "path": path, "why": self.why}
+        sentence = Sentence(text, name=name, **told)
+        if not self.advice:
+            return sentence
+        return Sentence("%(sentence)s %(advice)s", sentence=sentence, advice=self.advice)
 
 
 class ShortRepr(reprlib.Repr):

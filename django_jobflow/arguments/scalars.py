@@ -12,8 +12,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext_noop as _
+
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
+from django_jobflow.sentences import Sentence
 
 MIN_INT = -(2**63)
 MAX_INT = 2**63 - 1
@@ -26,12 +29,12 @@ def as_is(value: Any) -> Any:
 def checked_text(value: str) -> str:
     """Return *value*, unless it is a text that no database stores as JSON."""
     if "\0" in value:
-        raise Refusal(f"a NUL character in {shown(value)}")
+        raise Refusal(Sentence(_("a NUL character in %(text)s"), text=shown(value)))
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Refusal(f"a lone surrogate in {shown(value)}") from None
+            raise Refusal(Sentence(_("a lone surrogate in %(text)s"), text=shown(value))) from None
     return value
 
 
@@ -41,8 +44,8 @@ def checked_int(value: int) -> str:
         return int.__repr__(value)
     except ValueError:
         raise Refusal(
-            f"an int of more than {sys.get_int_max_str_digits()} digits",
-            advice="Pass it as bytes.",
+            Sentence(_("an int of more than %(most)s digits"), most=sys.get_int_max_str_digits()),
+            advice=Sentence(_("Pass it as bytes.")),
         ) from None
 
 

@@ -10,6 +10,7 @@ from tests.admin.test_changing import CHARGE, errors
 from tests.factories import FailedJobFactory, JobRecordFactory
 
 pytestmark = pytest.mark.django_db
+READ_BACK = "Erwartet wurden gespeicherte Argumente, die sich zurücklesen lassen, nicht"
 
 
 @pytest.fixture
@@ -106,6 +107,28 @@ def test_refusal_of_a_bulk_operation_is_translated(german, asked, sentence):
         ("[1, 2, 3]", "{}", "zu viele Argumente ohne Namen"),
         ("[1, 2]", '{"x": 1}', "unbekanntes Argument 'x'"),
         ("[1, 2]", '{"card": 1}', "mehrere Werte für das Argument 'card'"),
+        (
+            '[{"$jobflow": "date", "value": "soon"}]',
+            "",
+            f"{READ_BACK} {{'$jobflow': 'date', 'value': 'soon'}} in args[0].",
+        ),
+        (
+            '[{"$jobflow": "enum", "value": ["no.module", "Kind", ["A"]]}]',
+            "",
+            f"{READ_BACK} ein Enum aus 'no.module' in args[0] (hier nicht importiert). "
+            "Importieren Sie es in dem Modul, das den Job deklariert.",
+        ),
+        (
+            '[{"$jobflow": "model", "value": ["no.model", 1, "default"]}]',
+            "",
+            f"{READ_BACK} 'no.model' in args[0] (kein installiertes Modell mehr).",
+        ),
+        (
+            '["a\\u0000b", 1]',
+            "",
+            "Erwartet wurden Argumente, die sich als JSON speichern lassen, nicht ein NUL-Zeichen "
+            "in 'a\\x00b' in args[0].",
+        ),
     ],
 )
 def test_refusal_of_arguments_is_translated(german, args, kwargs, sentence):

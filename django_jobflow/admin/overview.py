@@ -101,13 +101,17 @@ def page(request: HttpRequest) -> dict[str, Any]:
     asked = Asked.of(request)
     seen = observe.overview()
     past = observe.history(asked.span, asked.queue, now=seen.now)
+    figures = next((each for each in seen.queues if each.queue == asked.queue), seen.total)
     labels = {"hour": _("Last hour"), "day": _("Last day"), "week": _("Last week")}
     address = desk.address(request, "jobflow_history_data")
     return {
         "asked": asked,
         "spans": [(labels[name], asked.url(span=name), name == asked.span) for name in labels],
         "all_queues_url": asked.url(queue=""),
-        "tiles": _tiles(seen),
+        "tiles": _tiles(seen, figures),
+        "figures_of": figures.queue,
+        "measured": charts.duration(observe.MEASURED * 60),
+        "rated": charts.duration(observe.RATED * 60),
         "queues": [_queue(request, asked, each) for each in seen.queues],
         "has_more_queues": seen.has_more_queues,
         "workers": [_worker(request, each) for each in seen.workers],
@@ -146,6 +150,7 @@ def data(request: HttpRequest) -> dict[str, Any]:
             [1, _("%(count)s s")],
             [60, _("%(count)s min")],
             [3600, _("%(count)s h")],
+            [86400, _("%(count)d d").replace("%(count)d", "%(count)s")],
             [0.001, _("%(count)s ms")],
         ],
         "charts": [
@@ -189,9 +194,10 @@ def _pair(pair: tuple[float | None, float | None]) -> str:
     return " / ".join(map(charts.duration, pair)) if pair != (None, None) else charts.NOTHING
 
 
-def _tiles(seen: observe.Overview) -> list[tuple[str, str]]:
-    total = seen.total
+def _tiles(seen: observe.Overview, total: QueueFigures) -> list[tuple[str, str]]:
+    """Return the numbers of one queue, or of all: only these have slots to themselves."""
     busy = sum(each.running for each in seen.workers if each.is_alive)
+    slots = _("%(busy)s of %(slots)s") % {"busy": busy, "slots": seen.total.slots}
     return [
         (_("Waiting"), _count(total.waiting)),
         (_("Running"), _count(total.running)),
@@ -202,10 +208,7 @@ def _tiles(seen: observe.Overview) -> list[tuple[str, str]]:
         (_("Ran, median / 95 %"), _pair(total.runs)),
         (_("In"), charts.rate(total.rate_in)),
         (_("Out"), charts.rate(total.rate_out)),
-        (
-            _("Slots in use"),
-            _("%(busy)s of %(slots)s") % {"busy": busy, "slots": total.slots},
-        ),
+        *([] if total.queue else [(_("Slots in use"), slots)]),
     ]
 
 

@@ -16,8 +16,8 @@ from django_jobflow.observe.keys import (
     waited_for,
 )
 from django_jobflow.observe.lists import LIST_ORDERS, count_up_to, first_and_last, named_like
-from django_jobflow.observe.overview import Overview, QueueFigures, overview
-from django_jobflow.observe.past import SPANS, Period, history, recent
+from django_jobflow.observe.overview import MEASURED, Overview, QueueFigures, overview
+from django_jobflow.observe.past import RATED, SPANS, Period, history, recent
 from django_jobflow.observe.queues import QueueFacts, Queues, purgeable, queues
 from django_jobflow.observe.reasons import Cause, Reason, why
 from django_jobflow.observe.searching import Found, find_rows
@@ -27,6 +27,8 @@ from django_jobflow.observe.workforce import WorkerFacts, workers
 __all__ = [
     "COLUMNS",
     "LIST_ORDERS",
+    "MEASURED",
+    "RATED",
     "SPANS",
     "SUCCEEDED",
     "Cause",

@@ -1,6 +1,8 @@
 """The first page of the desk."""
 
+import re
 from datetime import timedelta
+from io import BytesIO
 from urllib.parse import urlencode
 
 import pytest
@@ -8,6 +10,7 @@ from django.db import connection
 from django.test import TestCase
 from django.urls import reverse
 from django.utils import timezone
+from PIL import Image
 
 from django_jobflow.admin import overview
 from django_jobflow.engines import engine_for
@@ -90,6 +93,22 @@ class PageTests(TestCase):
         page = self.client.get(DESK, {"queue": "other", "span": "day"}).context
         [throughput, *_] = page["charts"]
         assert [["10", "0", "0", "0", "0"]] == [row.cells for row in throughput["rows"]]
+
+    def test_numbers_are_those_of_the_chosen_queue(self):
+        WorkerFactory(queues=["email"])
+        JobRecordFactory.create_batch(2, queue="email")
+        JobRecordFactory(queue="other")
+
+        found = {}
+        for queue in ("", "email", "gone"):
+            response = self.client.get(DESK, {"queue": queue} if queue else {})
+            tiles = dict(response.context["tiles"])
+            found[queue] = (tiles["Waiting"], "Slots in use" in tiles)
+            heading = "Queue email" if queue == "email" else "All queues"
+            self.assertContains(response, f'<h2 id="jobflow-figures">{heading}</h2>')
+            self.assertContains(response, "times of the last 15\N{NO-BREAK SPACE}min, rates", 2)
+
+        assert {"": ("3", True), "email": ("2", False), "gone": ("3", True)} == found
 
     def test_what_has_no_meaning_is_ignored(self):
         for asked in ({"span": "year"}, {"queue": "a\0b"}, {"queue": "a" * 101}, {"x": "1"}):
@@ -196,6 +215,27 @@ class PlanTests(TestCase):
         assert [] == problems(statements)
 
 
+NOTE_TEXTS = """
+window.texts = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+    window.texts.push(text);
+    return write.call(this, text, ...rest);
+};
+"""
+ROUND = re.compile(r"\d\d:\d\d [AP]M|[\d,]+|\d+ ms|(\d+ d)? ?(\d+ h)? ?(\d+ min)? ?(\d+ s)?")
+
+
+def in_colour(picture):
+    """Return how many points of *picture* are of a colour: neither its ground nor its writing."""
+    with Image.open(BytesIO(picture)) as image:
+        colours = image.convert("RGB").tobytes()
+    return sum(
+        max(colour) - min(colour) > 60
+        for colour in zip(colours[::3], colours[1::3], colours[2::3], strict=True)
+    )
+
+
 @pytest.mark.django_db(transaction=True)
 class BrowserTests:
     @pytest.fixture(autouse=True)
@@ -244,6 +284,49 @@ class BrowserTests:
             check(page)
 
         browse(story, user=user)
+
+    @pytest.mark.parametrize("span", ["hour", "week"])
+    def test_value_without_neighbours_is_seen(self, browse, span):
+        user = superuser()
+        write(20, succeeded=2, **{WORDS[WAIT][class_of(15)]: 2, WORDS[RUN][class_of(20)]: 2})
+        write(20, queue="", samples=1, waiting=4)
+        engine_for("default").fold_history()
+
+        def story(page):
+            page.goto(f"{DESK}?span={span}")
+            page.locator(".jobflow-canvas canvas").nth(3).wait_for()
+            pictures = {
+                name: page.locator(f"[data-chart={name}]").screenshot()
+                for name in ("backlog", "waits", "runs")
+            }
+            return {name: in_colour(picture) for name, picture in pictures.items()}
+
+        seen = browse(story, user=user)
+        assert {} == {name: count for name, count in seen.items() if count < 15}
+
+    def test_steps_of_the_axes_are_round(self, browse):
+        user = superuser()
+        for ago, seconds in enumerate([0.2, 95, 13_000]):
+            write(ago, succeeded=1, **{WORDS[RUN][class_of(seconds)]: 1})
+            write(ago, queue=("email", "slow", "slower")[ago], **{
+                WORDS[WAIT][class_of(seconds)]: 1
+            })  # fmt: skip
+        write(0, queue="", samples=1, waiting=1)
+
+        def story(page):
+            page.add_init_script(NOTE_TEXTS)
+            found = {}
+            for queue in ("", "email", "slow", "slower"):
+                page.goto(f"{DESK}?queue={queue}")
+                page.locator(".jobflow-canvas canvas").nth(3).wait_for()
+                page.locator("#jobflow-overview[data-drawn]").wait_for()
+                found[queue] = page.evaluate("window.texts")
+            return found
+
+        found = browse(story, user=user)
+        for texts in found.values():
+            assert texts
+            assert [] == [text for text in texts if not ROUND.fullmatch(text)]
 
     def test_page_says_the_same_without_scripts(self, browse):
         user = superuser()

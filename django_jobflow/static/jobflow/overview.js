@@ -12,6 +12,7 @@
     const pauseButton = document.getElementById("jobflow-pause");
     const status = document.getElementById("jobflow-status");
     const numbers = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
+    const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
     const clock = new Intl.DateTimeFormat(language, { timeZone, hour: "2-digit", minute: "2-digit" });
     const day = new Intl.DateTimeFormat(language, { timeZone, weekday: "short", day: "numeric" });
     const HEIGHT = 180;
@@ -24,13 +25,45 @@
     // Colours follow the theme, so they are asked for whenever something is drawn.
     const colour = (name) => getComputedStyle(root).getPropertyValue(`--jobflow-${name}`).trim();
 
+    // Steps between two lines of an axis: counts are whole, and durations as clocks have them.
+    const decades = (least, most) => {
+        const found = [];
+        for (let power = least; power <= most; power += 1) {
+            found.push(...[1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
+        }
+        return found;
+    };
+    const STEPS = {
+        count: decades(0, 12),
+        seconds: [
+            ...decades(-3, -1),
+            ...[1, 2, 5, 10, 15, 30],
+            ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+            ...[1, 2, 3, 6, 12].map((hours) => hours * 3600),
+            ...decades(0, 5).map((days) => days * 86400),
+        ],
+    };
+
     function duration(seconds) {
-        const [scale, text] =
-            units.find(([length], index) => {
-                const next = units[index + 1];
-                return seconds >= length && (!next || seconds < next[0]);
-            }) || units[0] || [1, "%(count)s"];
-        return text.replace("%(count)s", numbers.format(seconds / scale));
+        // In its two largest units, as the tables have it.
+        const place = units.findLastIndex(
+            ([scale], index) => index > 0 && seconds >= scale - units[index - 1][0] / 2,
+        );
+        if (place < 2) {
+            const [scale, text] = units[place === 1 || seconds === 0 ? 1 : 0];
+            return text.replace("%(count)s", numbers.format(seconds / scale));
+        }
+        const [least] = units[place - 1];
+        let rest = Math.round(seconds / least) * least;
+        const said = [];
+        for (const [scale, text] of [units[place], units[place - 1]]) {
+            const count = Math.floor(rest / scale);
+            rest -= count * scale;
+            if (count) {
+                said.push(text.replace("%(count)s", whole.format(count)));
+            }
+        }
+        return said.join(" ");
     }
 
     const say = (value, unit) => (unit === "seconds" ? duration(value) : numbers.format(value));
@@ -47,13 +80,22 @@
         return [starts, ...(chart.stacked ? sums(lists).reverse() : lists)];
     }
 
+    function alone(plot, line) {
+        // No line leads to a value whose neighbours are missing: it is drawn as a point.
+        const list = plot.data[line];
+        const isThere = (index) => list[index] !== null && list[index] !== undefined;
+        return [...list.keys()].filter(
+            (index) => isThere(index) && !isThere(index - 1) && !isThere(index + 1),
+        );
+    }
+
     function lines(chart) {
         const names = Object.keys(chart.series);
         return (chart.stacked ? names.reverse() : names).map((name) => ({
             label: chart.labels[name],
             stroke: () => colour(name),
             width: chart.stacked ? 0 : 2,
-            points: chart.stacked ? { show: false } : { size: 4 },
+            points: { show: false, size: 6, ...(!chart.stacked && { filter: alone }) },
             ...(chart.stacked && {
                 fill: () => colour(name),
                 paths: uPlot.paths.bars({ size: [0.85, 60], align: 1 }),
@@ -71,9 +113,17 @@
         const format = length < 3600 ? clock : day;
         return [
             { ...alike, size: 32, space: 70, values: (_, at) => at.map((each) => format.format(each * 1000)) },
-            { ...alike, size: 64, values: (_, at) => at.map((each) => say(each, chart.unit)) },
+            {
+                ...alike,
+                size: 72,
+                incrs: STEPS[chart.unit],
+                values: (_, at) => at.map((each) => say(each, chart.unit)),
+            },
         ];
     }
+
+    // So that the axis of counts has room for one step.
+    const highest = (chart, most) => Math.max(most * 1.05, chart.unit === "count" || !most ? 1 : 0);
 
     function readOut(place, chart, starts, index) {
         if (index == null || starts[index] === undefined) {
@@ -99,7 +149,7 @@
             cursor: { drag: { x: false, y: false }, y: false },
             scales: {
                 x: { range: () => [state.starts[0], state.starts.at(-1) + answer.length] },
-                y: { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] },
+                y: { range: (_, least, most) => [0, highest(chart, most)] },
             },
             series: [{}, ...lines(chart)],
             axes: axes(chart, answer.length),

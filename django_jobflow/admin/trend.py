@@ -12,11 +12,19 @@ HEIGHT = 24  # units of the highest bar
 
 
 def trend(counts: Sequence[int], label: str, kind: str = "") -> SafeString:
-    """Return a picture of *counts*, the latest last; *label* says the same in words."""
+    """Return a picture of *counts*, the latest last; *label* says the same in words.
+
+    Where there is nothing, only the line at the foot is seen.
+    """
     highest = max(counts, default=0) or 1
     bars = [
-        {"x": str(place * STEP), "y": str(HEIGHT - high), "height": str(high)}
-        for place, high in enumerate(_height(count, highest) for count in counts)
+        {
+            "x": str(place * STEP),
+            "y": str(HEIGHT - _height(count, highest)),
+            "height": str(_height(count, highest)),
+        }
+        for place, count in enumerate(counts)
+        if count
     ]
     context = {
         "bars": bars,
@@ -30,5 +38,5 @@ def trend(counts: Sequence[int], label: str, kind: str = "") -> SafeString:
 
 
 def _height(count: int, highest: int) -> int:
-    """Return the height of a bar: one unit where there is nothing, two or more else."""
-    return max(count * HEIGHT // highest, 2) if count else 1
+    """Return the height of a bar: two units or more, so that one failure is seen."""
+    return max(count * HEIGHT // highest, 2)

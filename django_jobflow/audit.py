@@ -132,6 +132,11 @@ class Trail:
         result, (self._totals, self._jobs, self._pk) = again(self.engine, noted)
         return result
 
+    def end(self) -> None:
+        """Write down that nothing was changed, if there was no step: that was asked for, too."""
+        if self._pk is None:
+            self.do(lambda: None, lambda _nothing: {})
+
     def write(self, numbers: Mapping[str, int], jobs: Sequence[int] = ()) -> None:
         """Write down what was done in the transaction that is open."""
         self._totals, self._jobs, self._pk = self._written(numbers, jobs)

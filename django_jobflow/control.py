@@ -61,7 +61,8 @@ def pause(
 ) -> None:
     """Let no worker start records of a queue, a job or a partition; what runs goes on.
 
-    To pause anew what is paused replaces its end and reason.
+    To pause anew what is paused replaces its end and reason. An end that has passed pauses
+    nothing, and ends a pause that there is.
 
     Args:
         queue: Name of a queue, or
@@ -84,7 +85,7 @@ def pause(
     }
     detail = {name: str(said[name]) for name in ("until", "reason") if said[name]}
     trail = _trail(database, AuditAction.PAUSE, kind, value, by, detail)
-    trail.do(lambda: trail.engine.pause(kind, value, **said), lambda _done: {"count": 1})
+    trail.do(lambda: trail.engine.pause(kind, value, **said), _one_if)
 
 
 def resume(
@@ -125,7 +126,7 @@ def mute_failures(
         InvalidJob: A value is none that is expected.
 
     Database:
-        One UPDATE by key and one INSERT.
+        One UPDATE and one or two SELECTs by key, and one INSERT.
     """
     digest = _text("mute_failures", "fingerprint", fingerprint)
     end = _end("mute_failures", until, for_)
@@ -133,7 +134,13 @@ def mute_failures(
     detail = {} if end is None else {"until": str(end)}
     trail = _trail(database, AuditAction.MUTE, "fingerprint", digest, by, detail)
     engine = trail.engine
-    return trail.do(lambda: engine.mute_failures(digest, until=end, by=who), _one_if)
+
+    def mute() -> tuple[bool, bool]:
+        was_muted = engine.is_muted(digest)
+        is_known = engine.mute_failures(digest, until=end, by=who)
+        return is_known, was_muted or engine.is_muted(digest)
+
+    return trail.do(mute, lambda found: _one_if(found[1]))[0]
 
 
 def unmute_failures(fingerprint: str, *, by: By = "", database: str | None = None) -> bool:
@@ -257,7 +264,9 @@ def purge(
     detail = {"states": sorted(wanted)}
     subject = " ".join(f"{name}:{value}" for name, value in read.items())
     trail = Trail(engine, AuditAction.PURGE, by=by, subject=subject, detail=detail)
-    return engine.purge(rows, wanted, partial(_delete, trail), most)
+    purged = engine.purge(rows, wanted, partial(_delete, trail), most)
+    trail.end()
+    return purged
 
 
 def _delete(trail: Trail, rows: models.QuerySet[JobRecord]) -> int:

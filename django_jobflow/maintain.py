@@ -252,11 +252,11 @@ def prune(engine: Engine, by: audit.By | None = None) -> int:
     Args:
         by: The operator who asked for it, for the audit. None means that nobody did.
     """
-    noted = None
-    if by is not None:
-        trail = audit.Trail(engine, AuditAction.PRUNE, by=by)
-        noted = partial(trail.do, told=_count)
+    trail = None if by is None else audit.Trail(engine, AuditAction.PRUNE, by=by)
+    noted = None if trail is None else partial(trail.do, told=_count)
     total = sum(engine.prune(rows, noted) for rows in prunable(engine))
+    if trail is not None:
+        trail.end()
     engine.prune_holds()
     engine.prune_history(conf.current().RETAIN_HISTORY)
     if total:

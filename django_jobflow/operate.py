@@ -157,6 +157,7 @@ def delete_succeeded_many(
     total = Done(0)
     for ids in _batches(jobs):
         total += trail.do(partial(_deleted_of_history, engine, ids), _numbers, ids)
+    trail.end()
     return total
 
 
@@ -269,6 +270,7 @@ def _each(records: Records, step: Callable[[Records], int], trail: Trail) -> Don
     total = Done(0)
     for ids in _batches(records):
         total += trail.do(partial(_stepped, trail.engine, step, ids), _numbers, ids)
+    trail.end()
     return total
 
 
@@ -283,6 +285,7 @@ def _cancel(records: Records, trail: Trail, now: datetime | None) -> Done:
         cancelled, running = trail.do(cancel, partial(_numbers_of_cancel, ids), ids)
         _announce_cancelled(engine, cancelled)
         total += _cancelled(ids, cancelled, running)
+    trail.end()
     return total
 
 

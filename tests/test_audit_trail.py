@@ -19,6 +19,7 @@ from django_jobflow.models import (
 )
 from tests.factories import (
     FailedJobFactory,
+    FailureGroupFactory,
     JobRecordFactory,
     LimitFactory,
     PauseFactory,
@@ -107,10 +108,19 @@ class ManyTests:
 
         assert [("retry", "", 5, {"jobs": [row.pk for row in rows[:3]]})] == told()
 
-    def test_nothing_found_is_nothing_told(self):
-        operate.retry_many(JobRecord.objects.all())
+    @pytest.mark.parametrize(
+        ("verb", "rows", "action"),
+        [
+            (operate.retry_many, JobRecord.objects.all(), "retry"),
+            (operate.cancel_many, JobRecord.objects.all(), "cancel"),
+            (operate.delete_many, JobRecord.objects.all(), "delete"),
+            (operate.delete_succeeded_many, SucceededJob.objects.all(), "delete_succeeded"),
+        ],
+    )
+    def test_nothing_found_is_told_as_none(self, verb, rows, action):
+        verb(rows, subject="queue:email")
 
-        assert [] == told()
+        assert [(action, "queue:email", 0, {})] == told()
 
 
 class OneTests:
@@ -168,6 +178,36 @@ class ControlTests:
             AuditEntry.objects.order_by("id").values_list("via", flat=True)
         )
 
+    def test_pause_until_a_moment_that_has_passed_is_none(self):
+        past = datetime(2020, 1, 31, tzinfo=UTC)
+
+        control.pause(queue="email", for_=0)
+        control.pause(queue="email", until=past)
+        assert not Pause.objects.exists()
+        control.pause(queue="email")
+        control.pause(queue="email", for_=0)  # ends it
+        assert not Pause.objects.exists()
+
+        assert [0, 0, 1, 1] == [count for _action, _subject, count, _detail in told()]
+
+    def test_mute_until_a_moment_that_has_passed_is_none(self):
+        group = FailureGroupFactory()
+
+        for span in (0, 60, 0):
+            assert control.mute_failures(group.pk, for_=span)
+        assert not control.unmute_failures(group.pk)
+
+        subject = f"fingerprint:{group.pk}"
+        assert (
+            [
+                ("mute", subject, 0),
+                ("mute", subject, 1),
+                ("mute", subject, 1),  # ends it
+                ("unmute", subject, 0),
+            ]
+            == [row[:3] for row in told()]
+        )
+
     def test_name_of_an_actor_stands_in_the_pause(self):
         control.pause(queue="email", by=ANN)
 
@@ -191,6 +231,11 @@ class ControlTests:
 
         detail = {"states": ["AVAILABLE"]}
         assert [("purge", "queue:email partition:acme", 3, detail)] == told()
+
+    def test_purge_of_nothing(self):
+        assert 0 == control.purge(queue="email", states=["AVAILABLE"])
+
+        assert [("purge", "queue:email", 0, {"states": ["AVAILABLE"]})] == told()
 
 
 class TogetherTests:

@@ -99,6 +99,11 @@ def result(text: str) -> SafeString:
     return _rendered("_result.html", text=Truncator(text).chars(RESULT_SHOWN))
 
 
+def with_link(text: str, url: str, label: str) -> SafeString:
+    """Return *text* with a link behind it."""
+    return _rendered("_with_link.html", text=text, url=url, label=label)
+
+
 def error_of(entry: Any) -> tuple[str, str]:
     """Return class and message of an entry of ``errors``, whatever somebody has put there."""
     if not isinstance(entry, dict):

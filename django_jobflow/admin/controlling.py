@@ -11,12 +11,11 @@ from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest
 from django.utils.functional import Promise
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobflow import conf, control
-from django_jobflow.admin import desk
+from django_jobflow.admin import cells, desk
 from django_jobflow.admin.actors import actor_of
 from django_jobflow.admin.base import STYLES, RefusingAdmin
 from django_jobflow.audit import Actor
@@ -105,7 +104,7 @@ class ControlAdmin(RefusingAdmin):
             return str(self.has_one)
         url = desk.address(request, f"jobflow_{self.opts.model_name}_change", row.pk)
         label = _("Change it") if may_change else _("See what it says")
-        return format_html('{} <a href="{}">{}</a>', self.has_one, url, label)
+        return cells.with_link(str(self.has_one), str(url), label)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

@@ -63,18 +63,27 @@ class Controlling(Waking):
         reason: str,
         by: str,
         now: datetime | None = None,
-    ) -> None:
+    ) -> bool:
         """Pause *value*, or pause it anew; idle workers are told.
 
+        Returns:
+            Whether that changed anything: an end that has passed pauses nothing, and leaves
+            no row.
+
         Database:
-            One UPDATE or INSERT, and one SELECT.
+            One UPDATE or INSERT, and two or three SELECTs.
         """
         if isinstance(until, timedelta):
             until = self.clock(now, until)
         said = {"until": until, "reason": reason, "by": by, "created_at": self.clock(now)}
         with self.transaction():
+            lasting = self._lasting(now).filter(kind=kind, value=value)
+            has_lasted = lasting.exists()
             self.pauses.update_or_create(kind=kind, value=value, defaults=said)
+            if not (lasts := until is None or lasting.exists()):
+                self.pauses.filter(kind=kind, value=value).delete()
             self.wake()
+        return has_lasted or lasts
 
     def resume(self, kind: str, value: str, now: datetime | None = None) -> bool:
         """End a pause; say whether there was one that had not ended by itself."""

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import inf, nextafter
 
 OUTCOMES = {
     "job_succeeded": "succeeded",
@@ -75,7 +76,8 @@ def beginning(moment: datetime, length: int) -> datetime:
 def quantile(numbers: Mapping[str, int], kind: str, share: float) -> float | None:
     """Return the duration that *share* of those in *numbers* do not exceed; None without any.
 
-    Within a class they are taken to be spread evenly.
+    Within a class they are taken to be spread evenly. Where they are in the last one, of which
+    only the lower edge is known, this is a trifle more than that edge.
 
     Args:
         kind: ``WAIT`` or ``RUN``.
@@ -86,8 +88,10 @@ def quantile(numbers: Mapping[str, int], kind: str, share: float) -> float | Non
     passed = 0
     for number, count in enumerate(counts):
         if count and passed + count >= wanted:
+            if number == len(EDGES):
+                return nextafter(EDGES[-1], inf)
             low = EDGES[number - 1] if number else 0.0
-            high = EDGES[min(number, len(EDGES) - 1)]
+            high = EDGES[number]
             return low + (high - low) * (wanted - passed) / count
         passed += count
     return None

@@ -12,7 +12,7 @@ from django_jobflow.history import EDGES, RUN, WAIT, WORDS, Numbers, class_of, m
 from tests.worker.test_tallies import ENDS, reservation
 
 NOON = datetime(2026, 11, 21, 12, 34, 56, 789, tzinfo=UTC)
-DURATIONS = st.floats(min_value=0.001, max_value=50_000)
+DURATIONS = st.floats(min_value=0.001, max_value=50_000, exclude_max=True)
 
 
 def numbers_of(kind, durations):
@@ -53,7 +53,9 @@ def test_nothing_has_no_percentile():
 
 
 def test_what_is_too_short_or_too_long_has_a_class_too():
-    assert [0.0005, 50_000] == [quantile(numbers_of(RUN, [each]), RUN, 0.5) for each in (-1, 1e9)]
+    assert 0.0005 == quantile(numbers_of(RUN, [-1]), RUN, 0.5)
+    found = quantile(numbers_of(RUN, [1e9]), RUN, 0.5)
+    assert EDGES[-1] < found == pytest.approx(EDGES[-1])  # to be told from what is within
 
 
 @pytest.mark.parametrize("length", history.LEVELS)

@@ -124,7 +124,7 @@ class ChangingAdmin(JobAdmin):
             raise PermissionDenied
         record = self.get_object(request, str(pk))
         if record is None:
-            return self.elsewhere(request, str(pk))
+            return self.moved_on(request, str(pk))
         if not change.applies(record):
             self.message_user(request, _("It is not in a state for that."), messages.ERROR)
             return HttpResponseRedirect(self.page_url(self.model, pk))

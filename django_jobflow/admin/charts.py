@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobflow import conf
 from django_jobflow.admin import cells
-from django_jobflow.history import RUN, WAIT
+from django_jobflow.history import EDGES, RUN, WAIT
 from django_jobflow.observe import Period, spans
 
 Value = int | float | None
@@ -134,7 +134,7 @@ def said(value: Value, unit: str) -> str:
     if value is None:
         return NOTHING
     if unit == "seconds":
-        return duration(value)
+        return percentile(value)
     number, places = (int(value), None) if value == int(value) else (value, 1)
     return str(formats.number_format(number, places, force_grouping=True))
 
@@ -142,6 +142,13 @@ def said(value: Value, unit: str) -> str:
 def duration(seconds: float | None) -> str:
     """Return so many seconds in words."""
     return NOTHING if seconds is None else spans.length(timedelta(seconds=seconds))
+
+
+def percentile(seconds: float | None) -> str:
+    """Return a percentile in words: how long the longest of all were is not known."""
+    if seconds is None or seconds <= EDGES[-1]:
+        return duration(seconds)
+    return _("more than %(number)s") % {"number": duration(EDGES[-1])}
 
 
 def rate(per_second: float | None) -> str:

@@ -124,7 +124,7 @@ class OperatingAdmin(ChangingAdmin):
             return HttpResponseRedirect(self.page_url(self.model, pk))
         record = self.get_object(request, str(pk))
         if record is None:
-            return self.elsewhere(request, str(pk))
+            return self.moved_on(request, str(pk))
         try:
             level, text = verb.one(record, actor_of(request))
         except (NotRetryable, NotCancellable) as error:

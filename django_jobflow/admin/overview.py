@@ -191,7 +191,7 @@ def _count(count: Count) -> str:
 
 
 def _pair(pair: tuple[float | None, float | None]) -> str:
-    return " / ".join(map(charts.duration, pair)) if pair != (None, None) else charts.NOTHING
+    return " / ".join(map(charts.percentile, pair)) if pair != (None, None) else charts.NOTHING
 
 
 def _tiles(seen: observe.Overview, total: QueueFigures) -> list[tuple[str, str]]:

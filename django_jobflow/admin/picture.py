@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobflow.admin.timeline import Event
+from django_jobflow.admin.timeline import GIVEN_BACK, Event
 from django_jobflow.observe import spans
 
 WIDTH = 1000  # units
@@ -24,6 +24,7 @@ LEAST = timedelta(milliseconds=1)
 KINDS: dict[str, str | Promise] = {
     "scheduled": gettext_lazy("until it is due"),
     "waiting": gettext_lazy("waiting for a worker"),
+    GIVEN_BACK: gettext_lazy("waiting, or with a worker that gave it back"),
     "running": gettext_lazy("running"),
     "pause": gettext_lazy("pause before the next attempt"),
     "ended": gettext_lazy("failed, until somebody retried it"),
@@ -109,6 +110,8 @@ def _kind(before: Event, after: Event) -> str:
         return WAITS.get(before.kind, "scheduled")
     if before.kind == "failed":
         return "ended"
+    if after.kind == GIVEN_BACK and before.kind != "attempt-failed":
+        return GIVEN_BACK
     if before.kind == "attempt-failed":
         return "waiting" if after.kind == "now" else "pause"
     return "waiting"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -131,12 +131,36 @@ class JobAdmin(Searching):
         Database:
             One statement for each place where it may be.
         """
+        model = self._place_of(request, object_id)
+        if model is None:
+            return super().elsewhere(request, object_id)
+        return HttpResponseRedirect(self.page_url(model, object_id))
+
+    def moved_on(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say that nothing can be done to a job that has moved on, and lead to where it is.
+
+        Database:
+            As ``elsewhere``.
+        """
+        model = self._place_of(request, object_id)
+        if model is None:
+            return super().elsewhere(request, object_id)
+        text = (
+            _("Job %(id)s has succeeded in the meantime: nothing was done.")
+            if model is SucceededJob
+            else _("Job %(id)s is not in this list any more: nothing was done.")
+        )
+        self.message_user(request, text % {"id": object_id}, messages.WARNING)
+        return HttpResponseRedirect(self.page_url(model, object_id))
+
+    def _place_of(self, request: HttpRequest, object_id: str) -> type[models.Model] | None:
+        """Return the other model that has the job of this number, if the user may see it."""
         for model in (JobRecord, SucceededJob):
             if model is self.model or not object_id.isdecimal():
                 continue
             if self.may_view(request, model) and self._is_in(model, int(object_id), request):
-                return HttpResponseRedirect(self.page_url(model, object_id))
-        return super().elsewhere(request, object_id)
+                return model
+        return None
 
     def _is_in(self, model: type[models.Model], pk: int, request: HttpRequest) -> bool:
         model_admin: Any = self.admin_site.get_model_admin(model)

@@ -10,14 +10,16 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_jobflow.admin import cells
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
-from django_jobflow.states import HELD, UNFINISHED, JobState
+from django_jobflow.states import EDITABLE, HELD, UNFINISHED, JobState
 
 LONGEST = 10 * 365 * 86_400  # seconds that an attempt can have run
+GIVEN_BACK = "given-back"  # a reservation before which others have come to nothing
 DUE_APART = timedelta(seconds=1)  # due so soon after the enqueue is due at once
 
 
@@ -68,7 +70,10 @@ def _events(job: JobFacts) -> Iterator[Event]:
     if job.available_at - job.created_at >= DUE_APART:
         yield Event(job.available_at, "due", _("Due"))
     if job.reserved_at:
-        yield Event(job.reserved_at, "reserved", _("Reserved"), job.reserved_by or "")
+        kind, detail = "reserved", job.reserved_by or ""
+        if times := _times_given_back(job):
+            kind, detail = GIVEN_BACK, f"{detail} ({_given_back(times)})".lstrip()
+        yield Event(job.reserved_at, kind, _("Reserved"), detail)
     if job.started_at:
         yield Event(job.started_at, "started", _("Started"))
     if isinstance(job, SucceededJob):
@@ -99,6 +104,25 @@ def _were_last(job: JobFacts, entries: list[Any]) -> list[bool]:
         isinstance(number, int) and isinstance(after, int) and after <= number
         for number, after in zip(numbers, following, strict=False)
     ]
+
+
+def _times_given_back(job: JobFacts) -> int:
+    """Return how often a worker has held the job of which no attempt tells.
+
+    It has stopped and given the job back, or the body has snoozed. A success does not know.
+    """
+    if not isinstance(job, JobRecord):
+        return 0
+    is_told = job.state not in {*EDITABLE, JobState.FAILED}  # of the last one, not by its error
+    return max(job.reserved_count - len(cells.listed(job.errors)) - is_told, 0)
+
+
+def _given_back(times: int) -> str:
+    return ngettext(
+        "after a worker gave it back %(count)d time",
+        "after workers gave it back %(count)d times",
+        times,
+    ) % {"count": times}
 
 
 def _is_failed(job: JobFacts) -> bool:

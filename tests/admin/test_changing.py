@@ -12,7 +12,7 @@ from django_jobflow.declare import registry
 from django_jobflow.models import AuditEntry, JobRecord
 from django_jobflow.states import EDITABLE, JobState
 from tests.admin.site import page_url, said, superuser, user_with
-from tests.factories import FailedJobFactory, JobRecordFactory
+from tests.factories import FailedJobFactory, JobRecordFactory, SucceededJobFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -195,6 +195,15 @@ class RescheduleTests:
         response = post(admin, JobRecord(pk=7), "reschedule")
 
         assert ["Job 7 does not exist. It may have been deleted."] == said(response)
+
+    def test_job_that_has_succeeded_meanwhile_says_so(self, admin):
+        job = SucceededJobFactory()
+
+        response = admin.get(page_url(JobRecord(pk=job.pk), "reschedule"), follow=True)
+
+        assert [(page_url(job), 302)] == response.redirect_chain
+        text = f"Job {job.pk} has succeeded in the meantime: nothing was done."
+        assert [text] == [str(message) for message in response.context["messages"]]
 
 
 class PermissionTests:

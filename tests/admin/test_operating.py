@@ -142,6 +142,18 @@ class VerbViewTests(TestCase):
         response = self.post(FailedJob(pk=job.pk), "retry")
 
         self.assertRedirects(response, page_url(job))
+        text = f"Job {job.pk} has succeeded in the meantime: nothing was done."
+        assert [text] == said(response)
+
+    def test_job_that_was_retried_meanwhile_leads_to_its_page(self):
+        record = JobRecordFactory(state=JobState.IN_PROGRESS)
+
+        response = self.post(FailedJob(pk=record.pk), "retry")
+
+        self.assertRedirects(response, page_url(record))
+        assert [f"Job {record.pk} is not in this list any more: nothing was done."] == said(
+            response
+        )
 
     def test_address_that_is_only_visited_changes_nothing(self):
         record = FailedJobFactory()

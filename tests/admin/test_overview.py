@@ -94,6 +94,19 @@ class PageTests(TestCase):
         [throughput, *_] = page["charts"]
         assert [["10", "0", "0", "0", "0"]] == [row.cells for row in throughput["rows"]]
 
+    def test_percentile_beyond_the_last_class_is_not_told_as_measured(self):
+        WorkerFactory(queues=["email"])
+        write(1, **{WORDS[WAIT][class_of(0.0015)]: 6, WORDS[WAIT][class_of(10**6)]: 4})
+
+        page = self.client.get(DESK).context
+
+        said = [text.replace("\xa0", " ") for _, text in page["tiles"]]
+        assert "2 ms / more than 13 h 53 min" in said
+        [row] = page["charts"][2]["rows"]
+        assert ["2 ms", "more than 13 h 53 min"] == [
+            text.replace("\xa0", " ") for text in row.cells
+        ]
+
     def test_numbers_are_those_of_the_chosen_queue(self):
         WorkerFactory(queues=["email"])
         JobRecordFactory.create_batch(2, queue="email")

@@ -48,6 +48,11 @@ class TestPicture:
         assert ["waiting", "ended"] == [part.kind for part in found.parts]
         assert ["plain", "failed", "plain"] == [mark.kind for mark in found.marks]
 
+    def test_time_in_which_a_worker_gave_it_back_is_no_mere_wait(self):
+        record = JobRecordFactory.build(state=JobState.IN_PROGRESS, now=NOON, reserved_count=2)
+
+        assert ["given-back", "waiting", "running"] == drawn(record)[:3]
+
     def test_what_is_ahead_is_apart(self):
         later = datetime.now(UTC) + timedelta(hours=1)
         record = JobRecordFactory.build(state=JobState.SCHEDULED, available_at=later)

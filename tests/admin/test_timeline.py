@@ -107,6 +107,44 @@ class TestTimeline:
         ]
         assert expected == story(record)
 
+    @pytest.mark.parametrize(
+        ("times", "told"),
+        [
+            (1, "waited"),
+            (2, "(after a worker gave it back 1 time)"),
+            (4, "(after workers gave it back 3 times)"),
+        ],
+    )
+    def test_reservation_tells_of_those_before_it(self, times, told):
+        record = JobRecordFactory.build(
+            state=JobState.IN_PROGRESS, attempt=1, now=NOON, reserved_count=times
+        )
+
+        enqueued, reserved, *_ = story(record)
+        if times == 1:
+            assert ("Enqueued waited 1 min 58 s", f"Reserved {WORKER} waited 1.0 s") == (
+                enqueued,
+                reserved,
+            )
+        else:  # nobody knows which part of that it waited
+            assert ("Enqueued 1 min 58 s later", f"Reserved {WORKER} {told} waited 1.0 s") == (
+                enqueued,
+                reserved,
+            )
+
+    @pytest.mark.parametrize("state", [JobState.FAILED, JobState.RETRY, JobState.IN_PROGRESS])
+    def test_attempts_that_failed_were_not_given_back(self, state):
+        errors = [error_entry(1, NOON - MINUTE), error_entry(2, NOON - SECOND)]
+        record = JobRecordFactory.build(
+            state=state,
+            now=NOON,
+            attempt=2 + (state == JobState.IN_PROGRESS),
+            errors=errors,
+            reserved_count=2 + (state == JobState.IN_PROGRESS),
+        )
+
+        assert not [line for line in story(record) if "gave it back" in line]
+
     def test_cancelled_record_tells_when(self):
         record = JobRecordFactory.build(state=JobState.CANCELLED, now=NOON)
 

@@ -45,7 +45,7 @@ class ViaFilter(ColumnFilter):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Actions, the latest first; nobody can change or delete them here."""
 
-    list_display = ("when", "action_name", "subject_start", "count", "by", "through", "origin")
+    list_display = ("when", "action_name", "subject_start", "how_many", "by", "through", "origin")
     list_filter = (ActionFilter, ViaFilter)
     date_hierarchy = "at"
     hierarchy_order = "at"
@@ -71,6 +71,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         column = "subject" if ":" in term or term.startswith("?") else "by"
         return queryset.filter(**{column: term}), False
 
+    @admin.display(description=gettext_lazy("how many"))
+    def how_many(self, entry: AuditEntry) -> str:
+        return cells.number(entry.count)
+
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {
             "title": self.action_name(row),
@@ -83,7 +87,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return [
             Fact(_("When"), cells.full(entry.at)),
             Fact(_("What"), entry.subject or "-", self._subject_url(request, entry.subject)),
-            Fact(_("How many"), str(entry.count)),
+            Fact(_("How many"), cells.number(entry.count)),
             Fact(_("By"), entry.by or "-"),
             Fact(_("Through"), capfirst(via)),
             Fact(_("From"), entry.origin or "-"),

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from django_jobflow import conf, observe
-from django_jobflow.admin.lists import BoundedChangeList, BoundedPaginator
+from django_jobflow.admin.lists import BoundedChangeList, BoundedPaginator, TitledChangeList
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -28,6 +28,9 @@ STYLES: dict[str, Sequence[str]] = {"all": ["jobflow/jobflow.css"]}
 
 class RefusingAdmin(Base):
     """A list that takes nothing from who has no action in it."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TitledChangeList]:
+        return TitledChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -89,7 +89,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
 def _facts(batch: Batch, progress: BatchProgress) -> list[Fact]:
     found = [
-        Fact(_("Members"), str(progress.total)),
+        Fact(_("Members"), cells.number(progress.total)),
         Fact(_("Ended"), f"{progress.percent} %"),
         *(Fact(str(label), str(getattr(progress, name))) for name, label in COUNTS.items()),
         Fact(_("Runs when all have succeeded"), _name(batch.on_success)),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from django_jobflow import conf, doctor
-from django_jobflow.admin import cells
+from django_jobflow.admin import cells, desk
 from django_jobflow.admin.base import STYLES, ReadOnlyAdmin
 from django_jobflow.doctor import Severity
 from django_jobflow.doctor.asking import shown
@@ -42,6 +42,7 @@ class DatabasePage(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": _("Database"),
             "opts": self.opts,
+            "desk": {"path": desk.address(request, "app_list", self.opts.app_label)},
             "media": forms.Media(css=STYLES),
             "server": found.server,
             "findings": [_finding(finding) for finding in found.findings],
@@ -63,9 +64,9 @@ def _finding(finding: doctor.Finding) -> dict[str, Any]:
 def _size(size: doctor.Size) -> dict[str, Any]:
     return {
         "table": size.table if size.table != "*" else _("the whole file"),
-        "rows": size.rows,
+        "rows": None if size.rows is None else cells.number(size.rows),
         "bytes": None if size.bytes is None else shown(size.bytes),
         "index_bytes": None if size.index_bytes is None else shown(size.index_bytes),
-        "dead_rows": size.dead_rows,
+        "dead_rows": None if size.dead_rows is None else cells.number(size.dead_rows),
         "vacuumed_at": cells.moment(size.vacuumed_at),
     }

@@ -60,7 +60,7 @@ PAGES = (
     (
         _("Jobs"),
         [
-            _list(_("Live jobs"), "jobrecord"),
+            _list(_("Jobs"), "jobrecord"),
             _list(_("Succeeded jobs"), "succeededjob"),
             _list(_("Bulk operations"), "bulkoperation"),
             _list(_("Saved views"), "savedview"),
@@ -70,7 +70,7 @@ PAGES = (
     (
         _("Failures"),
         [
-            _list(_("Kinds of failures"), "failuregroup"),
+            _list(_("Failures"), "failuregroup"),
             _list(_("Failed jobs"), "failedjob"),
         ],
     ),

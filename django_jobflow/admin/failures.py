@@ -57,7 +57,7 @@ class FailureChangeList(BoundedChangeList):
 class FailureGroupAdmin(ReadOnlyAdmin):
     """Groups of failures, the one that was seen last first."""
 
-    list_display = ("kind", "trend", "count", "last_seen", "first_seen", "jobs", "seen_in")
+    list_display = ("kind", "trend", "how_often", "last_seen", "first_seen", "jobs", "seen_in")
     list_display_links = ("kind",)
     list_filter = (AttentionFilter, NewFilter)
     ordering = ("-last_seen_at", "-fingerprint")
@@ -94,6 +94,10 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("last 24 hours"))
     def trend(self, group: FailureGroup) -> SafeString:
         return _trend(group.by_hour(DAY, timezone.now()), "hours")
+
+    @admin.display(description=gettext_lazy("failures"))
+    def how_often(self, group: FailureGroup) -> str:
+        return cells.number(group.count)
 
     @admin.display(description=gettext_lazy("last seen"))
     def last_seen(self, group: FailureGroup) -> SafeString | None:
@@ -156,7 +160,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         if not self.may_view(request, JobRecord):
             return []
         found = group_verbs.offers(group, request)
-        return [{"label": label, "url": url} for label, url in found]
+        return [{"action": action, "label": label, "url": url} for action, label, url in found]
 
     def _mute_url(self, group: FailureGroup, offered: list[GroupVerb]) -> str:
         if group.is_muted() or GROUP_VERBS["mute"] not in offered:
@@ -212,7 +216,7 @@ def _days(hours: list[int], now: datetime) -> Iterator[dict[str, Any]]:
     """Yield the sums of 24 hours each, the last one first."""
     end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     for back, count in enumerate(reversed(_sums(hours, DAY)), start=1):
-        yield {"at": end - timedelta(hours=back * DAY), "count": count}
+        yield {"at": end - timedelta(hours=back * DAY), "count": cells.number(count)}
 
 
 def _newest_parts(newest: list[JobRecord]) -> list[tracebacks.Part]:
@@ -226,7 +230,7 @@ def _newest_parts(newest: list[JobRecord]) -> list[tracebacks.Part]:
 def _facts(group: FailureGroup) -> list[Fact]:
     facts = [
         Fact(_("Place"), group.place),
-        Fact(_("Failures"), str(group.count)),
+        Fact(_("Failures"), cells.number(group.count)),
         Fact(_("First seen"), cells.full(group.first_seen_at)),
         Fact(_("Last seen"), cells.full(group.last_seen_at)),
         Fact(_("Jobs"), _counted(group.names)),
@@ -238,4 +242,6 @@ def _facts(group: FailureGroup) -> list[Fact]:
 
 
 def _counted(stored: Any) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in read_counts(stored).items())
+    return ", ".join(
+        f"{name} ({cells.number(count)})" for name, count in read_counts(stored).items()
+    )

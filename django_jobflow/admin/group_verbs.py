@@ -77,13 +77,13 @@ def _unmute(group: FailureGroup, request: HttpRequest) -> Iterator[Message]:
     yield messages.SUCCESS, _("These failures are not muted any more.")
 
 
-def offers(group: FailureGroup, request: HttpRequest) -> Iterator[tuple[str | Promise, str]]:
+def offers(group: FailureGroup, request: HttpRequest) -> Iterator[tuple[str, str | Promise, str]]:
     """Yield what is offered for all failed jobs of *group*: each leads to what it would do."""
     start = desk.address(request, "jobflow_bulkoperation_start")
     search = parse(f"state:failed fingerprint:{group.pk}")
     for action, label in ACTIONS.items():
         if start is not None and may_do(request, action, search):
-            yield label, f"{start}?{urlencode({'action': action, 'q': str(search)})}"
+            yield action, label, f"{start}?{urlencode({'action': action, 'q': str(search)})}"
 
 
 GROUP_VERBS = {

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminIntegerFieldWidget
 from django.db import models
 from django.db.models import Q
@@ -20,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django_jobflow import conf, control, observe
 from django_jobflow.admin import cells
 from django_jobflow.admin.controlling import ControlAdmin, ControlForm, clear
+from django_jobflow.admin.lists import TitledChangeList
 from django_jobflow.audit import Actor
 from django_jobflow.engines.controlling import quota_of
 from django_jobflow.models import Limit, LimitKind
@@ -82,7 +82,7 @@ class LimitForm(ControlForm):
         return said
 
 
-class LimitChangeList(ChangeList):
+class LimitChangeList(TitledChangeList):
     """Limits, each with how much of it is used.
 
     Those that are declared and have no row yet, since no worker has known them, are at the end,
@@ -138,7 +138,7 @@ class LimitAdmin(ControlAdmin):
         """Return the box with which to choose *obj*, where it has a row."""
         return SafeString() if obj.pk is None else super().action_checkbox(obj)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TitledChangeList]:
         return LimitChangeList
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

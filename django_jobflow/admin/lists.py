@@ -9,6 +9,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 from django_jobflow import observe
 from django_jobflow.admin.hierarchy import Hierarchy
@@ -35,7 +36,15 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return observe.count_up_to(self.object_list, self.limit + 1)  # type: ignore[arg-type]
 
 
-class BoundedChangeList(ChangeList):
+class TitledChangeList(ChangeList):
+    """A list that is called what the sidebar and the overview call it, not "Select … to view"."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = str(capfirst(self.opts.verbose_name_plural))
+
+
+class BoundedChangeList(TitledChangeList):
     """A list in an order that an index has, with a date hierarchy from two cheap statements."""
 
     def get_filters(self, request: HttpRequest) -> Any:

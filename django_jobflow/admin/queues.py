@@ -147,8 +147,7 @@ class QueueAdmin(PanelAdmin):
             request,
             "change_form",
             {
-                "title": name,
-                "subtitle": _("Queue"),
+                "title": _("Queue %(queue)s") % {"queue": name},
                 "original": facts,
                 **self._row(request, facts),
                 "pause_form": form if self._may_pause(request, facts.pause) else None,

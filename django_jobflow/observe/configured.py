@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from typing import Any
+
+from django.utils import formats
+from django.utils.translation import gettext as _
 
 from django_jobflow import conf
 from django_jobflow.declare import Definition, registry
 from django_jobflow.observe import spans
+
+NOTHING = "-"  # in place of a value that there is not
+DERIVED = {"HEARTBEAT": "heartbeat", "RELEASE": "release"}
+"""Settings that may be left to others or to the environment, with what is in force then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,41 @@ def settings_in_force() -> list[SettingFacts]:
     return [
         SettingFacts(
             name=each.name,
-            value=shown(hide(each.name, getattr(current, each.name))),
-            default=shown(_default(each)),
+            value=_said(each.name, hide(each.name, _in_force(current, each.name))),
+            default=_said(each.name, _default_of(each, current)),
             is_given=each.name in raw,
         )
         for each in fields(conf.Settings)
     ]
+
+
+def _in_force(current: conf.Settings, name: str) -> Any:
+    """Return what workers use, also where the setting leaves it to something else."""
+    return getattr(current, DERIVED.get(name, name))
+
+
+def _default_of(field: Any, current: conf.Settings) -> Any:
+    """Return the value without the setting, which may follow from others."""
+    own = _default(field)
+    if field.name in DERIVED:
+        return getattr(replace(current, **{field.name: own}), DERIVED[field.name])
+    return own
+
+
+def _said(name: str, value: Any) -> str:
+    if name.startswith("RETAIN_") and value is None:
+        return _("for ever")
+    return _size(value) if name.endswith("_SIZE") and isinstance(value, int) else shown(value)
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes in the largest unit that it is a whole number of."""
+    for unit in ("bytes", "kB", "MB"):
+        if count % 1024 or unit == "MB":
+            break
+        count //= 1024
+    number = formats.number_format(count, force_grouping=True)
+    return f"{number}{spans.NO_BREAK_SPACE}{unit}"
 
 
 def definitions() -> list[Definition]:
@@ -59,8 +95,10 @@ def definitions() -> list[Definition]:
 
 def shown(value: Any) -> str:
     """Return a value of a setting or of an option as text, without what is as by default."""
-    if value is None or isinstance(value, bool):
-        return repr(value)
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     if isinstance(value, timedelta):
         return spans.length(value)
     if isinstance(value, Mapping):

@@ -46,5 +46,8 @@ def test_desk_leads_there(client, address):
     desk = reverse("admin:app_list", kwargs={"app_label": "jobflow"})
 
     assert f'<a href="{address}">Database</a>' in client.get(desk).content.decode()
-    assert 200 == client.get(address).status_code
+    page = client.get(address)
+    assert 200 == page.status_code
+    assert "current-app" in page.content.decode()  # but none of its lists is the current one
+    assert "current-model" not in page.content.decode()
     assert 403 == client.post(address).status_code

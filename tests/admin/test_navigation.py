@@ -33,6 +33,22 @@ def test_superuser_sees_every_page_of_the_desk():
     assert found["Failures"]["Failed jobs"] == list_url("failedjob")
 
 
+def test_page_has_one_name(client):
+    client.force_login(superuser())
+    index = client.get(reverse("admin:app_list", kwargs=DESK))
+    [app] = [each for each in index.context["app_list"] if each["app_label"] == "jobflow"]
+    in_sidebar = {model["admin_url"]: str(model["name"]) for model in app["models"]}
+    links = {
+        link.url: str(link.label) for group in index.context["groups"] for link in group.links
+    }
+    del links[list_url("history")]  # leads to the page that has been asked for
+
+    titles = {url: client.get(url).context["title"] for url in links}
+
+    assert links == titles
+    assert {url: name for url, name in in_sidebar.items() if url in links}.items() <= links.items()
+
+
 def test_others_see_what_they_may():
     assert {"Queues": {"Pauses": list_url("pause")}} == shown(user_with("view_pause"))
 

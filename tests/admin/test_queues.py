@@ -118,7 +118,7 @@ class ListTests:
 class PageTests:
     def test_names_of_any_kind_have_a_page(self, staff):
         for name in ("a.b:c-d_e", "9"):
-            assert name == staff.get(queue_url(name)).context["title"]
+            assert f"Queue {name}" == staff.get(queue_url(name)).context["title"]
 
     def test_what_is_no_name_leads_to_the_list(self, staff):
         response = staff.get(queue_url("a b"), follow=True)

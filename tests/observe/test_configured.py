@@ -21,8 +21,26 @@ def test_each_setting_tells_where_it_comes_from(settings):
         lease.is_given,
         lease.is_default,
     )
-    assert ("None", True, True) == (retain.value, retain.is_given, retain.is_default)
+    assert ("for ever", True, True) == (retain.value, retain.is_given, retain.is_default)
     assert (False, True) == (poll.is_given, poll.is_default)
+
+
+def test_what_follows_from_others_is_shown_as_it_is_in_force(settings, monkeypatch):
+    monkeypatch.setenv("JOBFLOW_RELEASE", "2026.11.2")
+    settings.JOBFLOW = {"LEASE": 600, "MAX_RESULT_SIZE": 1500, "MAX_ARGUMENTS_SIZE": 2048}
+
+    found = {each.name: each for each in observe.settings_in_force()}
+
+    shown_values = {
+        name: (found[name].value.replace("\xa0", " "), found[name].is_default)
+        for name in ("HEARTBEAT", "RELEASE", "MAX_RESULT_SIZE", "MAX_ARGUMENTS_SIZE")
+    }
+    assert {
+        "HEARTBEAT": ("2 min 30 s", True),
+        "RELEASE": ("2026.11.2", True),
+        "MAX_RESULT_SIZE": ("1,500 bytes", False),
+        "MAX_ARGUMENTS_SIZE": ("2 kB", False),
+    } == shown_values
 
 
 def test_setting_whose_name_says_that_it_is_secret_is_hidden(settings):
@@ -36,11 +54,12 @@ def test_setting_whose_name_says_that_it_is_secret_is_hidden(settings):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "None"),
-        (False, "False"),
+        (None, "-"),
+        (False, "no"),
+        (True, "yes"),
         (3, "3"),
         (timedelta(minutes=2), "2\xa0min"),
-        ({"a": 1, "b": {"c": None}}, "a: 1, b: c: None"),
+        ({"a": 1, "b": {"c": None}}, "a: 1, b: c: -"),
         (("x", "y"), "x, y"),
         (frozenset({"b", "a"}), "a, b"),
         ({}, ""),

@@ -104,6 +104,11 @@ class Job(Hooked):
         registry.register(cls, cls._name, cls._own.get("aliases", ()))
 
     @classmethod
+    def _is_found(cls) -> bool:
+        """Say whether a worker finds this job by its name."""
+        return True
+
+    @classmethod
     def definition(cls) -> Definition:
         """Return the job's options, those of ``JOBFLOW["DEFAULTS"]`` and the built-in ones.
 

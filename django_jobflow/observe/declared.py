@@ -7,8 +7,8 @@ from django_jobflow.declare import registry
 
 
 def declared_names() -> list[str]:
-    """Return the names of all declared jobs; asks the registry, not the table."""
-    return [job.definition().name for job in registry.all_jobs()]
+    """Return the names of all declared jobs that a worker finds; asks no table."""
+    return [job.definition().name for job in registry.all_jobs() if job._is_found()]
 
 
 def declared_queues() -> list[str]:

@@ -28,6 +28,12 @@ class TaskJob(Job):
     _task: ClassVar[Task[..., Any]]
     _facts: ClassVar[dict[str, Any]]  # of its declaration, as they were
 
+    @classmethod
+    def _is_found(cls) -> bool:
+        """Say whether the path leads to the task; that of a lambda leads nowhere."""
+        found = found_under(cls._task)
+        return found is not None and found.func is cls._task.func
+
     def on_success(self, result: Any) -> None:
         """Send ``task_finished``."""
         telling.tell_success(self.context, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import sys
 from typing import Any
 
@@ -19,6 +20,8 @@ from django.utils import translation
 from django_jobflow.exceptions import InvalidJob
 from django_jobflow.management.arguments import WRONG_USAGE
 from django_jobflow.management.subcommands import SUBCOMMANDS
+
+NOT_READ = 128 + 13  # as a shell has it of a program that SIGPIPE has ended
 
 
 class Command(BaseCommand):
@@ -42,12 +45,21 @@ class Command(BaseCommand):
         try:
             with translation.override(None):  # what it prints is in one language, as its options
                 code = subcommand(self.stdout, self.style).run(options)
+            self.stdout.flush()
+        except BrokenPipeError:  # who reads it, as ``head``, has seen enough
+            code = NOT_READ
+            self._drop_the_rest()
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         except InvalidJob as error:  # what was given is none that is expected
             raise CommandError(str(error), returncode=WRONG_USAGE) from error
         if code:
             sys.exit(code)
+
+    def _drop_the_rest(self) -> None:
+        """Let what is left go nowhere: Python writes it out when it ends, which would fail."""
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), self.stdout.fileno())
 
 
 def take_options_of(parser: CommandParser, subparser: CommandParser) -> None:

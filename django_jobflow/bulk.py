@@ -16,7 +16,6 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, models
 from django.db.models import Max, Min
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow import audit, events, observe, operate, states
 from django_jobflow.audit import Actor, By, actor_of
@@ -37,6 +36,7 @@ from django_jobflow.observe.searching import Plan, chosen_states, wants_succeede
 from django_jobflow.operate import Done
 from django_jobflow.search import Search, Term, parse
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 from django_jobflow.states import JobState
 
 logger = logging.getLogger("django_jobflow.bulk")

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from django.db import models, transaction
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow.audit import By, Trail, actor_of
 from django_jobflow.declare.call_options import (
@@ -28,6 +27,7 @@ from django_jobflow.exceptions import InvalidJob, checked_delay, unexpected
 from django_jobflow.models import AuditAction, JobRecord, LimitKind, Pause, PauseKind, StopKind
 from django_jobflow.quotas import MOST_PLACES, RATE, Quota, is_count, rate_text, read_rate
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 from django_jobflow.states import ENDED, JobState
 
 __all__ = [

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.sentences import Sentence, translated
+from django_jobflow.sentences import noop as _
 
 LONGEST_DELAY = timedelta(days=36_525)  # a hundred years: a date so far away is still a date
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 PERIODS = {
     "s": timedelta(seconds=1),

@@ -9,7 +9,14 @@ from typing import Any
 from django.db.models import Choices
 from django.utils import formats, timezone
 from django.utils.translation import gettext
-from django.utils.translation import gettext_noop as _
+
+
+def noop(text: str) -> str:
+    """Name *text* for the catalogues. Django's own asks the settings, which may not be there."""
+    return text
+
+
+_ = noop
 
 
 class Sentence(str):

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.hiding import HIDDEN, Hides, hides_nothing
 from django_jobflow.arguments.refusal import SHOWN_LENGTH
 from django_jobflow.exceptions import ArgumentError
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)

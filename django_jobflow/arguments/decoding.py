@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.enums import read_enum
 from django_jobflow.arguments.form import TAG
 from django_jobflow.arguments.hiding import Hides, hides_nothing
@@ -16,6 +14,7 @@ from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import READERS
 from django_jobflow.exceptions import ArgumentError
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 EXPECTED = Sentence(_("stored arguments that can be read back"))
 UNTAGGED = frozenset({int, str, bool, float, NoneType})

@@ -9,7 +9,6 @@ from types import NoneType
 from typing import Any
 
 from django.utils.functional import LazyObject, empty
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow.arguments.advice import foreign
 from django_jobflow.arguments.decoding import read_value
@@ -21,6 +20,7 @@ from django_jobflow.arguments.refusal import Refusal, shown, step_to
 from django_jobflow.arguments.scalars import MAX_INT, MIN_INT, PLAIN, WRITERS, checked_text
 from django_jobflow.exceptions import ArgumentError
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 STORE = _("Store the data and pass its key.")
 EXPECTED = Sentence(_("arguments that can be stored as JSON"))

@@ -10,11 +10,10 @@ from operator import or_
 from types import ModuleType
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 
 def write_enum(value: Enum) -> Json:

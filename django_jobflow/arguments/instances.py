@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 if TYPE_CHECKING:
     from django.db.models import Model

@@ -5,10 +5,9 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.hiding import DOTS, Hides
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 SHOWN_LENGTH = 80
 PATH_LENGTH = 160

@@ -12,11 +12,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.arguments.form import Json, tagged
 from django_jobflow.arguments.refusal import Refusal, shown
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 MIN_INT = -(2**63)
 MAX_INT = 2**63 - 1

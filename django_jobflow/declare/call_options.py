@@ -8,13 +8,13 @@ from itertools import islice
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf
 from django_jobflow.arguments import encode
 from django_jobflow.declare.options import read_option, refuse_unknown
 from django_jobflow.exceptions import InvalidJob, checked_delay, unexpected
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 KEY_LENGTH = 255  # characters of a key
 PARTITION_LENGTH = 100  # characters of a partition's name

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.backoff import Backoff, Exponential
 from django_jobflow.conf import nearest
 from django_jobflow.exceptions import InvalidJob, JobflowError, checked_delay, unexpected
@@ -19,6 +17,7 @@ from django_jobflow.notices import PAYLOAD_LENGTH
 from django_jobflow.outcomes import storable
 from django_jobflow.quotas import MOST, MOST_PLACES, RATE, Quota, read_rate
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 NAME_LENGTH = 200  # characters of a job's name
 QUEUE_LENGTH = 100  # characters of a queue's name

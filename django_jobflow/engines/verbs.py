@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf, hooks, signals
 from django_jobflow.arguments import encode_result
@@ -34,6 +33,7 @@ from django_jobflow.failures import tally_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Outcome, Released, Succeeded
 from django_jobflow.sentences import Sentence, either
+from django_jobflow.sentences import noop as _
 from django_jobflow.states import JobState
 
 

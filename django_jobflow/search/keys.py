@@ -10,12 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext_noop as _
 
 from django_jobflow import conf
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.search.terms import Scalar, Text
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 from django_jobflow.states import JobState
 
 SUCCEEDED = "SUCCEEDED"

@@ -15,12 +15,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow import conf
 from django_jobflow.search.keys import KEYS, SUCCEEDED, WORD, Key, Mistake
 from django_jobflow.search.terms import BARE, Search, SearchError, Term, Text
 from django_jobflow.sentences import Sentence, either
+from django_jobflow.sentences import noop as _
 
 MOST_LETTERS = 1000
 MOST_TERMS = 30

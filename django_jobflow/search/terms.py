@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
-
 from django_jobflow.exceptions import InvalidJob
 from django_jobflow.sentences import Sentence
+from django_jobflow.sentences import noop as _
 
 BARE = re.compile(r'[^\s,"\\]+')
 """A value that needs no quotes."""

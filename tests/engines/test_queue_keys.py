@@ -154,7 +154,7 @@ class RaiseTests(KeyContract):
 
 class ReplaceTests(KeyContract):
     def test_waiting_holder_has_the_arguments_and_the_time_of_the_new_call(self):
-        holder = make(queue_key="order:7", expires_at=LATER)
+        holder = make(name="shop.Latest", queue_key="order:7", expires_at=LATER)
 
         found = self.latest.using(run_at=NOON + HOUR, priority=5).enqueue(7, copy_to="a")
 
@@ -172,7 +172,7 @@ class ReplaceTests(KeyContract):
         assert columns(stored(holder)) == columns(found)
 
     def test_many_calls_replace_what_waits_and_each_other(self):
-        holder = make(queue_key="order:7")
+        holder = make(name="shop.Latest", queue_key="order:7")
 
         ids = self.latest.enqueue_many(
             {"order_id": n, "copy_to": to} for n, to in [(7, "a"), (8, "b"), (7, "c"), (8, "d")]
@@ -185,7 +185,7 @@ class ReplaceTests(KeyContract):
 
     @pytest.mark.parametrize("state", [JobState.SCHEDULED, JobState.AVAILABLE, JobState.WAITING])
     def test_holder_waits_and_is_replaced(self, state):
-        holder = make(state, queue_key="order:7")
+        holder = make(state, name="shop.Latest", queue_key="order:7")
 
         self.latest.enqueue(order_id=7, copy_to="a")
 
@@ -194,7 +194,7 @@ class ReplaceTests(KeyContract):
 
     @pytest.mark.parametrize("state", [JobState.RETRY, JobState.RESERVED, JobState.IN_PROGRESS])
     def test_holder_has_begun_and_is_returned_as_it_is(self, state):
-        holder = make(state, queue_key="order:7")
+        holder = make(state, name="shop.Latest", queue_key="order:7")
 
         found = self.latest.enqueue(order_id=7, copy_to="a")
 
@@ -204,7 +204,7 @@ class ReplaceTests(KeyContract):
     def test_execution_key_is_left_out_and_no_longer_held(
         self, django_capture_on_commit_callbacks
     ):
-        holder = make(queue_key="order:7", execution_key="e")
+        holder = make(name="shop.Latest", queue_key="order:7", execution_key="e")
         waiting = make(JobState.WAITING, execution_key="e")
 
         with django_capture_on_commit_callbacks(execute=True):
@@ -221,7 +221,7 @@ class ReplaceTests(KeyContract):
     def test_execution_key_is_new_and_held_after_the_commit(
         self, django_capture_on_commit_callbacks
     ):
-        holder = make(queue_key="order:7")
+        holder = make(name="shop.Latest", queue_key="order:7")
 
         with django_capture_on_commit_callbacks(execute=True):
             self.latest.using(execution_key="e").enqueue(order_id=7)
@@ -231,7 +231,7 @@ class ReplaceTests(KeyContract):
         assert key_digest("", "e") == stored(holder).held_execution_key
 
     def test_replaced_call_can_be_reserved(self):
-        make(JobState.SCHEDULED, queue_key="order:7")
+        make(JobState.SCHEDULED, name="shop.Latest", queue_key="order:7")
         self.latest.enqueue(order_id=7, copy_to="a")
 
         [record] = JobRecord.objects.reserve(1, worker="w", now=LATER)

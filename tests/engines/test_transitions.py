@@ -61,7 +61,7 @@ def failing(engine, record, *, left):
 def replacing(**options):
     def replace(engine, record):
         class Latest(Job):
-            name = "walks.Latest"
+            name = record.name  # it replaces none of another
             on_duplicate = "replace"
 
             def perform(self):

@@ -308,9 +308,9 @@ class DyingTests:
         # The other worker is kept busy, so that it is the replacement that takes the job.
         jobs.touch_and_wait.enqueue(str(tmp_path / "occupied"), str(tmp_path / "never"))
         until((tmp_path / "occupied").exists)
-        run.release.touch()
 
         os.kill(run.busy.pid, signal.SIGKILL)
+        run.release.touch()
 
         until(lambda: SucceededJob.objects.exists())
         kept = SucceededJob.objects.get()

@@ -126,7 +126,7 @@ class PageTests:
         assert ["Queue a b does not exist. It may have been deleted."] == said(response)
 
     def test_pause_tells_who_and_until_when(self, staff):
-        PauseFactory(value="mail", by="ann", until=timezone.now() + timedelta(hours=2))
+        PauseFactory(value="mail", by="ann", until=timezone.now() + timedelta(hours=2, minutes=1))
 
         facts = {
             fact.label: str(fact.value) for fact in staff.get(queue_url("mail")).context["told"]

@@ -28,6 +28,7 @@ def test_sees_nothing_of_the_other(jobflow):
 SETTINGS = """
 from tests.settings import *
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "TEST": {"NAME": %r}}}
+TASKS = {}  # one of which is about a database that is not here
 """
 
 

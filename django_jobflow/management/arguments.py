@@ -13,11 +13,11 @@ from django_jobflow.declare.options import read_option
 from django_jobflow.exceptions import InvalidJob, checked_delay
 from django_jobflow.observe import SUCCEEDED
 from django_jobflow.quotas import is_count, read_rate
+from django_jobflow.search.keys import UNITS
 from django_jobflow.states import JobState
 
 WRONG_USAGE = 2  # the status at the end, as argparse has it
 LARGEST_ID = 2**63 - 1
-UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def queue_names(text: str) -> tuple[str, ...]:
@@ -116,8 +116,8 @@ def moment(value: str) -> datetime:
 
 
 def span(value: str) -> timedelta:
-    """Read a span of time: seconds, or a number with one of the units s, m, h and d."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value, re.ASCII)
+    """Read a span of time: seconds, or a number with one of the units s, m, h, d and w."""
+    found = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(UNITS)}]?)", value, re.ASCII)
     try:
         if found:
             return timedelta(**{UNITS[found[2]]: float(found[1])})

@@ -176,6 +176,16 @@ class ListTests:
         assert ([record.pk], False) == ([job["id"] for job in found["jobs"]], found["more"])
         assert [] == ask_json("list", "--worker=w")["jobs"]
 
+    @pytest.mark.parametrize("age", ["2w", "14d", "336h", "1209600"])
+    def test_ages_have_units(self, age):
+        now = timezone.now()
+        fresh = JobRecordFactory(created_at=now - timedelta(days=13))
+        old = JobRecordFactory(created_at=now - timedelta(days=15))
+
+        for option, record in (("--newer-than", fresh), ("--older-than", old)):
+            found = ask_json("list", f"{option}={age}")["jobs"]
+            assert [record.pk] == [job["id"] for job in found]
+
     def test_members_of_a_batch_are_listed(self):
         record, succeeded = JobRecordFactory(batch_id=7), SucceededJobFactory(batch_id=7)
         JobRecordFactory()

@@ -88,6 +88,15 @@ def reservation_of(record: Any) -> Reservation:
     return Reservation(**values, worker=record.reserved_by or "")
 
 
+def waiting_since(job: Any) -> datetime:
+    """Return since when a record or reservation that is due has waited.
+
+    Who enqueues may say a moment of the past, since which nothing has waited.
+    """
+    since: datetime = max(job.available_at, job.created_at)
+    return since
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Ending:
     """What settling one attempt is to write.

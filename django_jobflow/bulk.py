@@ -48,7 +48,6 @@ MOST_COUNTED = 100_000  # rows that a preview counts
 SAMPLE = 10_000  # rows from which it tells how many match, where no index does
 RATE_SAMPLE = 10_000  # successes from which the present rate is told
 RATE_SPAN = timedelta(minutes=5)
-MEASURED = 15  # minutes of which the time that bodies take is told
 
 ACTIONS = (
     AuditAction.RETRY,
@@ -171,7 +170,7 @@ def _capacity(engine: Engine, now: datetime) -> float | None:
     """Return how many jobs a second all slots can execute, if these are as those of late."""
     slots = sum(each.slots for each in observe.workers(engine.alias, now) if each.is_alive)
     numbers = Numbers()
-    for period in observe.recent(MEASURED, engine.alias, now)[EVERY_QUEUE]:
+    for period in observe.recent(observe.MEASURED, engine.alias, now)[EVERY_QUEUE]:
         numbers.update(period.numbers)
     seconds = mean(numbers, RUN)
     return slots / seconds if seconds else None
@@ -364,9 +363,9 @@ def _do_part(engine: Engine, operation: BulkOperation) -> tuple[list[int], Done,
     rows = plan.sift(plan.seek.filter(pk__in=ids)) if ids else plan.base.none()
     most = max(round(operation.rate * PART_TIME), 1)
     if most < len(ids):
-        beyond = rows.order_by("pk").values_list("pk", flat=True)[most : most + 1]
-        for first in list(beyond):
-            ids, has_ended = [each for each in ids if each < first], False
+        matching = list(rows.order_by("pk").values_list("pk", flat=True)[: most + 1])
+        if len(matching) > most:
+            ids, has_ended = [each for each in ids if each < matching[most]], False
             rows = plan.sift(plan.seek.filter(pk__in=ids))
     done = operate.do_part(AuditAction(operation.action), rows)
     return ids, done, has_ended

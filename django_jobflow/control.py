@@ -42,6 +42,7 @@ __all__ = [
     "unmute_failures",
 ]
 
+COUNT = Sentence(_("a whole number from 1, or None"))
 TEXT = 200  # letters of a reason, and of a name of who did it
 
 WAIT = frozenset(PURGED) - ENDED
@@ -254,9 +255,7 @@ def purge(
     }
     wanted = WAIT if states is None else _read_states(states)
     if most is not None and not is_count(most):
-        raise InvalidJob(
-            f"purge: expected most to be a whole number from 1, or None, got {most!r}."
-        )
+        raise unexpected("purge", "most", COUNT, most)
     engine = engine_for(database)
     rows = engine.records.filter(**read)
     if dry_run:
@@ -319,8 +318,7 @@ def read_quota(
     """Return what a limit of this *kind* says, checked."""
     for name, number in (("concurrency", concurrency), ("burst", burst)):
         if number is not None and not is_count(number):
-            expected = Sentence(_("a whole number from 1, or None"))
-            raise unexpected(subject, name, expected, number)
+            raise unexpected(subject, name, COUNT, number)
     if kind == LimitKind.KEY and (concurrency or 0) > MOST_PLACES:
         text = _(
             "%(subject)s: expected concurrency of a key to be at most %(most)s, got %(value)s."

@@ -64,8 +64,8 @@ class LimitForm(ControlForm):
         initial = kwargs.get("initial") or {}
         if row is not None and row.pk is not None:
             kwargs["initial"] = _said(quota_in_force(row))
-        elif named := _declared(initial):
-            kwargs["initial"] = initial | _said(observe.declared_limits()[named])
+        elif quota := _declared(initial):
+            kwargs["initial"] = initial | _said(quota)
         super().__init__(*args, **kwargs)
 
     def clean(self) -> dict[str, Any]:
@@ -218,10 +218,9 @@ def quota_in_force(row: Limit) -> Quota:
     return observe.declared_limits().get((row.kind, row.value), Quota())
 
 
-def _declared(initial: dict[str, Any]) -> tuple[str, str] | None:
-    """Return the kind and the name that *initial* has, if a limit of that is declared."""
-    named = initial.get("kind", ""), initial.get("value", "")
-    return named if named in observe.declared_limits() else None
+def _declared(initial: dict[str, Any]) -> Quota | None:
+    """Return the limit that is declared for the kind and the name that *initial* has."""
+    return observe.declared_limits().get((initial.get("kind", ""), initial.get("value", "")))
 
 
 def _said(quota: Quota) -> dict[str, Any]:

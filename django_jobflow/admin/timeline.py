@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobflow.admin import cells
+from django_jobflow.attempts import waiting_since
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.models.records import JobFacts
 from django_jobflow.observe import spans
@@ -56,7 +57,7 @@ def waited(job: JobFacts) -> timedelta | None:
     """Return how long the job, once due, waited for its last attempt to start."""
     if job.started_at is None:
         return None
-    return job.started_at - max(job.available_at, job.created_at)
+    return job.started_at - waiting_since(job)
 
 
 def _events(job: JobFacts) -> Iterator[Event]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from django_jobflow.attempts import Ending
+from django_jobflow.attempts import Ending, waiting_since
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Seconds up to which a bucket of a histogram goes; one more has all beyond."""
@@ -103,7 +103,7 @@ class Meter:
                 if reservation.id not in written:
                     continue
                 ran = seconds.get(reservation.id, 0.0)
-                since = max(reservation.available_at, reservation.created_at).timestamp()
+                since = waiting_since(reservation).timestamp()
                 waited = max(now - ran - since, 0.0)
                 outcome = ending.event.removeprefix("job_")
                 self.tally.add((reservation.name, reservation.queue, outcome), ran, waited)

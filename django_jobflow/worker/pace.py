@@ -14,8 +14,8 @@ class Pace:
     """Follows how long bodies run.
 
     While a cycle settles what has ended, the slots go on with what was handed over ahead: of
-    short jobs several each; of longer ones as many as slots become free meanwhile, which is none
-    as soon as a body runs longer than all slots together need for one.
+    short jobs several each, of longer ones as many as slots become free in the meantime. Where
+    that is less than one, nothing is handed over ahead.
     A long one ends the hand-overs at once. One that a busy machine has kept from running for a
     few milliseconds does not, among others that were short.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django_jobflow import conf, events
-from django_jobflow.attempts import Ending
+from django_jobflow.attempts import Ending, waiting_since
 from django_jobflow.engines import Engine
 from django_jobflow.history import OUTCOMES, RUN, WAIT, WORDS, Numbers, class_of
 from django_jobflow.worker.trouble import REFUSED
@@ -68,8 +68,7 @@ class Tallies:
         reservation = ending.reservation
         if (ran := seconds.get(reservation.id)) is None:
             return  # it was never begun
-        # Who enqueues may say a moment of the past, since which nothing has waited.
-        since = max(reservation.available_at, reservation.created_at).timestamp()
+        since = waiting_since(reservation).timestamp()
         waited = time.time() + self._ahead - ran - since
         durations = self._durations[reservation.queue]
         durations[WORDS[WAIT][class_of(waited)]] += stands_for

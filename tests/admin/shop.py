@@ -14,8 +14,6 @@ from django.utils import timezone
 from django_jobflow import Job
 from django_jobflow.attempts import key_digest
 from django_jobflow.declare import registry
-from django_jobflow.engines import engine_for
-from django_jobflow.history import RUN, WAIT, WORDS, class_of
 from django_jobflow.models import (
     AuditEntry,
     Batch,
@@ -26,6 +24,7 @@ from django_jobflow.models import (
     SavedView,
 )
 from django_jobflow.states import JobState
+from tests.admin.past import write_past
 from tests.admin.site import list_url, page_url
 from tests.factories import (
     FailedJobFactory,
@@ -127,7 +126,7 @@ def open_shop(owner=""):
     workers = _workers(now)
     kinds = _kinds(now)
     jobs = _jobs(now, workers[0].pk, kinds["refused"].pk)
-    _past(now)
+    write_past(now, minutes=90)
     KeyHold.objects.create(
         digest=key_digest("", "receipt:7"), job_id=jobs["succeeded"].pk, until=now + HOUR
     )
@@ -297,28 +296,6 @@ def _jobs(now, worker, fingerprint):
         "failed-long": long,
         "succeeded": succeeded[0],
     }
-
-
-def _past(now):
-    """Write what the workers have counted in the last hours."""
-    engine = engine_for("default")
-    for ago in reversed(range(90)):
-        moment = now - ago * MINUTE
-        busy = 40 + (ago * 37) % 50
-        mail = {
-            "succeeded": busy,
-            "retried": ago % 7,
-            "failed": int(ago % 20 == 3) * 4,
-            WORDS[WAIT][class_of(0.03)]: busy,
-            WORDS[WAIT][class_of(0.4 + ago % 9)]: 5,
-            WORDS[RUN][class_of(0.25)]: busy,
-            WORDS[RUN][class_of(1.5)]: 6,
-        }
-        imports = {"succeeded": 3, WORDS[WAIT][class_of(2)]: 3, WORDS[RUN][class_of(12)]: 3}
-        engine.write_history(moment, {"email": mail, "imports": imports})
-        waits = {"waiting": 5 + (ago * 13) % 40, "held": 4}
-        engine.write_history(moment, {"": {}, "email": waits}, samples=1)
-    engine.fold_history()
 
 
 def _batches(now):

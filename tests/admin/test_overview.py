@@ -16,6 +16,7 @@ from django_jobflow.admin import overview
 from django_jobflow.engines import engine_for
 from django_jobflow.history import MINUTE, RUN, WAIT, WORDS, beginning, class_of
 from tests.admin.browser import check
+from tests.admin.past import write_past
 from tests.admin.site import list_url, superuser, user_with
 from tests.app import jobs
 from tests.factories import JobRecordFactory, WorkerFactory
@@ -30,28 +31,6 @@ SCRIPT = "<script>throw 1</script>"
 def write(minutes_ago=0, queue="email", samples=0, **numbers):
     moment = timezone.now() - timedelta(minutes=minutes_ago)
     engine_for("default").write_history(moment, {queue: numbers}, samples)
-
-
-def a_past(minutes=60):
-    """Write what a shop might have done in the last hour."""
-    engine = engine_for("default")
-    for ago in reversed(range(minutes)):
-        moment = timezone.now() - timedelta(minutes=ago)
-        busy = 40 + (ago * 37) % 50
-        email = {
-            "succeeded": busy,
-            "retried": ago % 7,
-            "failed": int(ago % 20 == 3) * 4,
-            WORDS[WAIT][class_of(0.03)]: busy,
-            WORDS[WAIT][class_of(0.4 + ago % 9)]: 5,
-            WORDS[RUN][class_of(0.25)]: busy,
-            WORDS[RUN][class_of(1.5)]: 6,
-        }
-        reports = {"succeeded": 3, WORDS[WAIT][class_of(2)]: 3, WORDS[RUN][class_of(12)]: 3}
-        engine.write_history(moment, {"email": email, "reports": reports})
-        waits = {"waiting": 5 + (ago * 13) % 40, "held": 4}
-        engine.write_history(moment, {"": {}, "email": waits}, samples=1)
-    engine.fold_history()
 
 
 class PageTests(TestCase):
@@ -278,7 +257,7 @@ class BrowserTests:
         JobRecordFactory.create_batch(4, queue="email")
         JobRecordFactory(state="FAILED", queue="reports")
         JobRecordFactory(state="RETRY", queue="email")
-        a_past()
+        write_past(timezone.now(), minutes=60, other="reports")
 
         def story(page):
             page.goto(DESK)

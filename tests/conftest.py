@@ -1,5 +1,6 @@
 """What every test may ask for, and the databases under all of them.
 
+``JOBFLOW_TEST_LEFT_OUT_BY`` names a database: what is not run on it is run, and nothing else.
 ``JOBFLOW_TEST_REQUIRE``, a list of ``postgresql``, ``mariadb``, ``browser`` and ``django-tests``
 (Django's own tests, which are fetched), names what must be there: where it is not, the tests fail
 instead of being skipped.
@@ -17,6 +18,7 @@ from django.db import connections
 from django.test import SimpleTestCase
 
 from catalogues.building import compile_catalogues
+from django_jobflow.worker.processes import cores
 from tests import databases, emptying, servers
 
 pytest_plugins = ["pytest_django_jobflow"]  # also where the package is not installed
@@ -100,7 +102,7 @@ def prepare_database(config: pytest.Config) -> str:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Three processes a core: most of the time a test waits for a server or another process."""
-    return min(3 * len(os.sched_getaffinity(0)), 8)
+    return min(3 * cores(), 8)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -113,19 +115,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if reason := os.environ.get(UNAVAILABLE):
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
-    if databases.kind() != "sqlite":
-        config.hook.pytest_deselected(items=[item for item in items if is_deaf(item)])
-        items[:] = [item for item in items if not is_deaf(item)]
+    other = env.str("JOBFLOW_TEST_LEFT_OUT_BY", default="")
+    if other not in {"", *databases.KINDS}:
+        expected = ", ".join(databases.KINDS)
+        raise pytest.UsageError(
+            f"JOBFLOW_TEST_LEFT_OUT_BY: expected one of {expected}, got {other!r}."
+        )
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        is_wanted = is_left_out(item, other or databases.kind()) == bool(other)
+        (kept if is_wanted else dropped).append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
 
 
-def is_deaf(item: pytest.Item) -> bool:
-    """Whether *item* passes alike on every database, so that one of them is enough."""
+def is_left_out(item: pytest.Item, kind: str) -> bool:
+    """Whether *item* passes on a database of that *kind* as it does on another."""
+    if kind == "sqlite":
+        return False
     path = item.path.relative_to(REPOSITORY / "tests")
     if path.parts[0] in DATABASE_MATTERS_NOT:
         return True
-    if databases.kind() == "postgresql" and "chromium" in getattr(item, "fixturenames", ()):
+    if kind == "postgresql" and "chromium" in getattr(item, "fixturenames", ()):
         return True  # a browser sees what it has seen on another; the tests without one stay
-    if path.parts[0] == "remote" and databases.kind() == "mariadb":
+    if path.parts[0] == "remote" and kind == "mariadb":
         return True  # one server that others connect to is enough: a cluster takes minutes
     return bool({path.parts[0], path.as_posix()} & PURE) and not asks_for_database(item)
 

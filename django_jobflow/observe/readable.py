@@ -47,7 +47,7 @@ def _shown(shape_of: Callable[[Any], str | Container], value: Any) -> str:
         for line in _lines(shape_of(value)):
             text.write(f"{line[: TEXT_SHOWN + 1]}\n")
             if text.tell() > TEXT_SHOWN:
-                return f"{text.getvalue()[:TEXT_SHOWN]}\n{_('… the rest is not shown')}"
+                return "\n".join([text.getvalue()[:TEXT_SHOWN], _("… the rest is not shown")])
     except RecursionError:
         return _json(f"{type(value).__name__} nested too deep to be shown")
     return text.getvalue().removesuffix("\n")

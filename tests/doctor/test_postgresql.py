@@ -82,14 +82,17 @@ class VacuumTests:
         run("DELETE FROM jobflow_key_hold")
         run("SELECT pg_stat_force_next_flush()")
 
-        [finding] = found("dead_rows")
+        [finding] = self.found_of("jobflow_key_hold")
 
         run("VACUUM jobflow_key_hold")
         run("SELECT pg_stat_force_next_flush()")
         assert 600 <= finding.facts["dead"]
-        assert "jobflow_key_hold" == finding.facts["table"]
         assert finding.advice.endswith("Then: VACUUM (ANALYZE) jobflow_key_hold;")
-        assert [] == found("dead_rows")
+        assert [] == self.found_of("jobflow_key_hold")
+
+    def found_of(self, table):
+        """What is found of *table*: other tests leave dead rows in others."""
+        return [each for each in found("dead_rows") if table == each.facts["table"]]
 
     def test_table_without_autovacuum_is_an_error(self):
         run("ALTER TABLE jobflow_job SET (autovacuum_enabled = off)")

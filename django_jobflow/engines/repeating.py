@@ -12,8 +12,8 @@ from django.db import OperationalError
 
 from django_jobflow.engines.base import Engine
 
-TRIES = 5
-PAUSE = 0.01  # seconds, at most, before the next try
+TRIES = 8
+PAUSE = 0.01  # seconds, at most, before the second try; then twice as many each time
 
 VERBS = (
     "store",
@@ -70,13 +70,13 @@ def again(engine: Engine, action: Callable[[], T]) -> T:
 
     It is a transaction of its own; inside one of the caller the error is the caller's.
     """
-    for _ in range(TRIES - 1):
+    for number in range(TRIES - 1):
         try:
             return action()
         except OperationalError as error:
             if engine.connection.in_atomic_block or not engine.is_undone(error):
                 raise
-            time.sleep(random.uniform(0, PAUSE))
+            time.sleep(random.uniform(0, PAUSE * 2**number))
     return action()
 
 

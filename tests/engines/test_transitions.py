@@ -10,6 +10,7 @@ from hypothesis import strategies
 
 from django_jobflow import Job
 from django_jobflow.attempts import Demand, Gate, key_digest
+from django_jobflow.declare import registry
 from django_jobflow.endings import decide, expired, unknown_job
 from django_jobflow.engines.verbs import reservation_of
 from django_jobflow.models import JobRecord, SucceededJob
@@ -60,14 +61,12 @@ def failing(engine, record, *, left):
 
 def replacing(**options):
     def replace(engine, record):
-        class Latest(Job):
-            name = record.name  # it replaces none of another
-            on_duplicate = "replace"
-
-            def perform(self):
-                pass
-
-        Latest.using(queue_key="q", **options).enqueue()
+        body = {"name": record.name, "on_duplicate": "replace", "perform": lambda self: None}
+        with registry.isolated():
+            if holder := registry.find(record.name):  # as if its module was loaded anew
+                body |= {"__module__": holder.__module__, "__qualname__": holder.__qualname__}
+            latest = type("Latest", (Job,), body)
+            latest.using(queue_key="q", **options).enqueue()
 
     return replace
 
@@ -262,6 +261,7 @@ class WalkTests(Contract):
         max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
     )
     @hypothesis.given(STEPS)
+    @hypothesis.example([("enqueue", 0), ("replace", 0)])
     def test_random_walk_keeps_the_rules(self, steps):
         with undone():
             for verb, number in steps:

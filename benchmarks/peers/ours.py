@@ -12,7 +12,7 @@ from benchmarks.peers.base import PROCESSES, Command, database, python
 from benchmarks.peers.django import DjangoSide
 
 THREADS = 4  # of each process
-KEYED = {"keyed", "hot"}  # jobs whose calls differ
+KEYED = {"keyed", "hot", "hot-10ms"}  # jobs whose calls differ
 POLLING = {"WAKE_UP": "poll"}
 ON_LOOP = 300  # async bodies of each process at a time, most of which wait for the pool
 

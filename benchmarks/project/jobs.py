@@ -50,6 +50,16 @@ class Hot(Keyed):
         return "hot"
 
 
+class HotTenMilliseconds(Hot):
+    """Takes ten milliseconds, one at a time of all."""
+
+    name = "hot-10ms"
+
+    def perform(self, number):
+        time.sleep(0.01)
+        counters.bump()
+
+
 class Slow(Job):
     """Takes ten milliseconds, and is not counted."""
 

@@ -49,9 +49,11 @@ def real(stand: Stand) -> Iterator[Figure]:
 def keys(stand: Stand) -> Iterator[Figure]:
     """Measure jobs with execution keys, 1,000 and a single one, beside the same without.
 
+    Those of the single one take a millisecond, and ten.
+
     And those without once more, beside a queue of which as many run elsewhere as may.
     """
-    for job in ("noop", "keyed", "hot"):
+    for job in ("noop", "keyed", "hot", "hot-10ms"):
         yield from drains(stand, "keys", job)
     count, behind = warm_up(stand, "noop"), min(stand.options.most, BEHIND)
     stand.client.ask("clear")

@@ -32,10 +32,11 @@ class Exchanging(Gating, Settling):
         Database:
             What ``settle`` costs, and for each demand one UPDATE on SQLite, one SELECT and
             one UPDATE on MariaDB and MySQL, ``reserve`` and ``start`` the common way. On
-            PostgreSQL one statement for all, also where successes free execution keys, and
-            one look more where nobody waited for one of these. Quotas cost
-            a SELECT that locks their rows, one that counts, and an UPDATE for each rate; gates
-            what ``_park`` and ``_admit`` say.
+            PostgreSQL one statement for all, also where successes free execution keys; there
+            MariaDB and MySQL take one SELECT and one UPDATE more, and SQLite three. One look
+            more on each where nobody waited for one of these keys. Quotas cost a SELECT that
+            locks their rows, one that counts, and an UPDATE for each rate; gates what ``_park``
+            and ``_admit`` say.
         """
         self._set_up_session()
         with self.transaction():

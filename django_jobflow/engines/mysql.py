@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import DurationField, ExpressionWrapper, Func, Value
 
 from django_jobflow.attempts import Demand, Ending, Exchange, Reservation, Turn, is_nothing
 from django_jobflow.engines.base import Engine
 from django_jobflow.engines.exchanging import is_for
+from django_jobflow.engines.handing import (
+    can_hand,
+    grant_of,
+    idle_keys,
+    key_of,
+    leaving_of,
+    serves,
+)
 from django_jobflow.engines.mysql_cycle import (
     END,
     FIRST_IN_LINE,
@@ -22,11 +31,13 @@ from django_jobflow.engines.mysql_cycle import (
     IN_LINE,
     KEEP,
     LOCK,
+    NEXT,
     OF_A_QUEUE,
     OF_HELD,
     REMOVE,
     STANDING,
     START,
+    START_NEXT,
     first_rows,
     first_rows_of_turns,
     numbers,
@@ -88,22 +99,112 @@ class MySQLEngine(MySQLStoring, Engine):
 
     # The cycle
 
+    def exchange(
+        self,
+        endings: Sequence[Ending],
+        demands: Sequence[Demand] = (),
+        limit: int = 0,
+        now: datetime | None = None,
+    ) -> Exchange:
+        leaving = leaving_of(endings)
+        if not leaving or not self._skip or len(demands) != 1:
+            return super().exchange(endings, demands, limit, now)
+        [demand] = demands
+        limit = min(demand.limit, limit)
+        if limit <= 0 or demand.quotas or demand.admits or not can_hand(leaving, demand):
+            return super().exchange(endings, demands, limit, now)
+        self._set_up_session()
+        with self.transaction():
+            ours = self._write_ends(endings, now)
+            exchange = Exchange(written={each.reservation.id for each in ours})
+            self._take_next(leaving_of(ours), demand, limit, exchange, now)
+            self._look_again(idle_keys(leaving, exchange))
+            self._members_settled(ours)
+        return exchange
+
+    def _take_next(
+        self,
+        leaving: Sequence[Ending],
+        demand: Demand,
+        limit: int,
+        exchange: Exchange,
+        now: datetime | None,
+    ) -> None:
+        """Take what comes first, also of those who wait for the keys that *leaving* free.
+
+        All are in one order, so that a key gives nobody a place before others. Those who wait
+        and are not taken get their turn.
+        """
+        waiting = self._next(leaving)
+        found = self._candidates(limit, demand.queues)
+        moment = self._moment_for([*waiting, *found], now)
+        every = [*found, *(each for each in waiting if serves(demand, each))]
+        first = {each.id for each in sorted(every, key=in_order)[:limit]}
+        ours = [each for each in waiting if each.id in first and is_for(demand, each, moment)]
+        taken = {each.id for each in ours}
+        turned = self._give([grant_of(each) for each in waiting if each.id not in taken])
+        given = {grant.key for grant in turned if grant.id not in first}
+        exchange.passed_on |= {
+            each.reservation.id for each in leaving if key_of(each.reservation) in given
+        }
+        available = first & ({each.id for each in found} | {grant.id for grant in turned})
+        self._begin_next(ours, demand, exchange, now)
+        self._begin(
+            [each for each in every if each.id in available], demand, exchange, moment, now
+        )
+        exchange.started.sort(key=in_order)
+
+    def _next(self, leaving: Sequence[Ending]) -> list[Reservation]:
+        """Lock and return the first that wait for the keys that *leaving* free, by id."""
+        keys = sorted({key_of(each.reservation) for each in leaving})
+        if not keys:
+            return []
+        statement = NEXT.format(collation=exact_collation(self.connection))
+        rows = self._returned(statement, {"keys": json.dumps(keys)})
+        zone = self.connection.timezone
+        return sorted((read_reservation(row, "", zone) for row in rows), key=attrgetter("id"))
+
+    def _begin_next(
+        self,
+        waiting: Sequence[Reservation],
+        demand: Demand,
+        exchange: Exchange,
+        now: datetime | None,
+    ) -> None:
+        """Start those who waited for a key; all go the common way if another holds one."""
+        digests = ", ".join(f"'{grant_of(each).digest}'" for each in waiting)
+        statement = START_NEXT.replace("{digests}", digests)
+        try:
+            with transaction.atomic(using=self.alias) if waiting else nullcontext():
+                self._promise(statement, waiting, demand.worker, demand.lease, now)
+        except IntegrityError:  # of a key that had more places
+            self.promote(map(key_of, waiting))
+        else:
+            exchange.started += _promised(waiting, demand.worker, attempts=1)
+
     def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
         found = self._candidates(limit, demand.queues, demand.turns)
-        moment = None
-        if any(each.expires_at is not None for each in found):
-            moment = self.now(now)
+        self._begin(found, demand, exchange, self._moment_for(found, now), now)
+
+    def _begin(
+        self,
+        found: Sequence[Reservation],
+        demand: Demand,
+        exchange: Exchange,
+        moment: datetime | None,
+        now: datetime | None,
+    ) -> None:
+        """Start what is for this worker, and promise it the rest of what was *found*."""
         able = [each for each in found if is_for(demand, each, moment)]
         held = [each for each in found if not is_for(demand, each, moment)]
         self._promise(START, able, demand.worker, demand.lease, now)
         self._promise(HOLD, held, demand.worker, demand.timeout, now)
-        for reservation in found:
-            reservation.worker = demand.worker
-            reservation.reserved_count += 1
-        for reservation in able:
-            reservation.attempt += 1
-        exchange.started += able
-        exchange.held += held
+        exchange.started += _promised(able, demand.worker, attempts=1)
+        exchange.held += _promised(held, demand.worker, attempts=0)
+
+    def _moment_for(self, found: Iterable[Reservation], now: datetime | None) -> datetime | None:
+        """Return what time it is, if any that was *found* may be too late."""
+        return self.now(now) if any(each.expires_at is not None for each in found) else None
 
     def _candidates(
         self,
@@ -254,3 +355,14 @@ class MySQLEngine(MySQLStoring, Engine):
 
     def _any_connection(self) -> Any:
         return self.connection
+
+
+def _promised(
+    found: Sequence[Reservation], worker: str, *, attempts: int
+) -> Sequence[Reservation]:
+    """Have *found* say what has been written to their rows."""
+    for reservation in found:
+        reservation.worker = worker
+        reservation.reserved_count += 1
+        reservation.attempt += attempts
+    return found

@@ -56,12 +56,19 @@ HOLD = f"""
         expires = {{moment}} + INTERVAL %(span)s MICROSECOND
     WHERE id IN ({{ids}}) AND state = 'AVAILABLE'"""
 
+STARTED = """state = 'IN_PROGRESS', attempt = attempt + 1,
+        reserved_by = %(worker)s, reserved_at = {moment}, started_at = {moment},
+        reserved_count = reserved_count + 1, updated_at = {moment},
+        expires = {moment} + INTERVAL %(span)s MICROSECOND"""
 START = f"""
-    UPDATE {JOB} {BY_KEY} SET state = 'IN_PROGRESS', attempt = attempt + 1,
-        reserved_by = %(worker)s, reserved_at = {{moment}}, started_at = {{moment}},
-        reserved_count = reserved_count + 1, updated_at = {{moment}},
-        expires = {{moment}} + INTERVAL %(span)s MICROSECOND
-    WHERE id IN ({{ids}}) AND state = 'AVAILABLE'"""
+    UPDATE {JOB} {BY_KEY} SET {STARTED} WHERE id IN ({{ids}}) AND state = 'AVAILABLE'"""
+
+# What waited for its key, and gets it. The ids are sorted: a binary search finds the place of a
+# row among them, and with that its digest.
+START_NEXT = f"""
+    UPDATE {JOB} {BY_KEY} SET held_execution_key = ELT(INTERVAL(id, {{ids}}), {{digests}}),
+        {STARTED}
+    WHERE id IN ({{ids}}) AND state = 'WAITING' AND parked_for IS NULL"""
 
 LOCK = f"""
     SELECT id, state, {_columns(FENCE)} FROM {JOB} {BY_KEY}
@@ -103,8 +110,7 @@ END = f"""
 
 # The first in the line of each of many keys: one index range for each, in one text for any
 # number. What comes out of JSON has another collation than the columns, and would use no index.
-FIRST_IN_LINE = f"""
-    SELECT first.number, -job.priority, job.available_at, job.id, job.name, first.limited
+FIRST_OF_KEYS = f"""
     FROM (SELECT wanted.number - 1 AS number, (SELECT id FROM {JOB} {IN_LINE}
             WHERE state = 'WAITING' AND parked_for IS NULL
                 AND `partition` = wanted.part COLLATE {{collation}}
@@ -116,6 +122,14 @@ FIRST_IN_LINE = f"""
             part VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]',
             name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[1]')) AS wanted) AS first
     STRAIGHT_JOIN {JOB} AS job {BY_KEY} ON job.id = first.id"""
+FIRST_IN_LINE = f"""
+    SELECT first.number, -job.priority, job.available_at, job.id, job.name, first.limited
+    {FIRST_OF_KEYS}"""
+
+# With their rows, locked, as far as they have not been given their turn meanwhile.
+NEXT = f"""
+    SELECT {_columns(RESERVATION_FIELDS, "job.")} {FIRST_OF_KEYS}
+    WHERE first.limited IS NULL AND job.state = 'WAITING' AND job.parked_for IS NULL FOR UPDATE"""
 
 HAND = f"""
     UPDATE JSON_TABLE(%(grants)s, '$[*]' COLUMNS (

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from django_jobflow import states
 from django_jobflow.attempts import (
     RESERVATION_FIELDS,
     Demand,
@@ -20,6 +19,7 @@ from django_jobflow.attempts import (
     Turn,
     is_nothing,
 )
+from django_jobflow.engines.handing import can_hand, idle_keys, leaving_of
 from django_jobflow.engines.postgresql_cycle import cycle, demand_values, take_in
 from django_jobflow.engines.postgresql_ends import (
     end_values,
@@ -28,7 +28,7 @@ from django_jobflow.engines.postgresql_ends import (
     in_places,
     place,
 )
-from django_jobflow.engines.postgresql_handing import COLUMNS, can_hand, handing, idle_keys
+from django_jobflow.engines.postgresql_handing import COLUMNS, handing
 from django_jobflow.engines.postgresql_head import Head
 from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
 from django_jobflow.engines.postgresql_session import Served
@@ -146,7 +146,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
 
     def settle(self, endings: Sequence[Ending], now: datetime | None = None) -> set[int]:
         workers = {ending.reservation.worker for ending in endings}
-        leaving = _leaving(endings)
+        leaving = leaving_of(endings)
         if now is None and len(endings) == 1 and not leaving and self._serves_slots():
             [ending] = endings
             if ending.state is None:
@@ -161,7 +161,9 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         for worker in {ending.reservation.worker for ending in endings}:
             theirs = [each for each in endings if each.reservation.worker == worker]
             written |= self._turn(worker, theirs, None, 0, now).written
-        ended = [each.reservation for each in _leaving(endings) if each.reservation.id in written]
+        ended = [
+            each.reservation for each in leaving_of(endings) if each.reservation.id in written
+        ]
         self.hand_on(ended)
         return written
 
@@ -178,7 +180,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         if len(demands) != 1 or limit <= 0 or len(workers) > 1 or limited:
             return super().exchange(endings, demands, limit, now)
         [demand] = demands
-        leaving = _leaving(endings)
+        leaving = leaving_of(endings)
         if leaving:
             handed = self._exchange_keys(endings, leaving, demand, limit, now)
             return super().exchange(endings, demands, limit, now) if handed is None else handed
@@ -321,15 +323,6 @@ def _ids(
     if turns is not None:
         return first_ids_of_turns(turns, values, limit=RANGE_LIMIT, lock=LOCK)
     return first_ids(queues, values, limit=LIMIT, lock=LOCK, within=within, columns=columns)
-
-
-def _leaving(endings: Sequence[Ending]) -> list[Ending]:
-    """Return those of *endings* that free an execution key."""
-    return [
-        ending
-        for ending in endings
-        if ending.reservation.execution_key and ending.state not in states.KEYED
-    ]
 
 
 def _moment(values: dict[str, Any], now: datetime | None) -> str:

@@ -1,19 +1,14 @@
-"""PostgreSQL: a cycle whose ends free execution keys, in one statement as well.
-
-What comes next in the line of a key is taken at once where it is among the first of all that
-the worker may take, so that it is written once on its way from WAITING to IN_PROGRESS.
-"""
+"""PostgreSQL: a cycle whose ends free execution keys, in one statement as well."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from django_jobflow.attempts import Demand, Ending, Exchange, Reservation, key_digest
+from django_jobflow.attempts import Demand, Ending, key_digest
 from django_jobflow.engines.postgresql_cycle import TAKEN_VALUES
 from django_jobflow.engines.postgresql_ends import in_places
 from django_jobflow.engines.postgresql_promoting import OF_KEY
-from django_jobflow.engines.promoting import Key, places_of
 from django_jobflow.engines.statements import JOB, ORDER
 from django_jobflow.models import Limit
 
@@ -84,18 +79,6 @@ def handing(demand: Demand, endings: Iterable[Ending], values: dict[str, Any]) -
     return {"taking": HANDED.replace("{served}", served), "told": TURNED}
 
 
-def can_hand(leaving: Iterable[Ending], demand: Demand) -> bool:
-    """Say whether the keys that *leaving* free can be given on as the same statement takes.
-
-    That is so for successes, whose rows go, of jobs of which one may run for each key.
-    """
-    return (
-        demand.turns is None
-        and not demand.gates
-        and all(each.state is None and places_of(each.reservation.name) == 1 for each in leaving)
-    )
-
-
 def digests(endings: Iterable[Ending]) -> list[str | None]:
     """Return the first place of the key of each success, in the order of ``gone_ids``."""
     gone = [ending.reservation for ending in endings if ending.state is None]
@@ -103,19 +86,3 @@ def digests(endings: Iterable[Ending]) -> list[str | None]:
         each.execution_key and key_digest(each.partition, each.execution_key)
         for each in sorted(gone, key=in_places)
     ]
-
-
-def idle_keys(leaving: Sequence[Ending], exchange: Exchange) -> dict[Key, int]:
-    """Return the keys that became free with the ends *leaving*, and that nobody has got."""
-    taken = {_key(each) for each in (*exchange.started, *exchange.held)}
-    return {
-        _key(each.reservation): 1
-        for each in leaving
-        if each.reservation.id in exchange.written
-        and each.reservation.id not in exchange.passed_on
-        and _key(each.reservation) not in taken
-    }
-
-
-def _key(reservation: Reservation) -> Key:
-    return reservation.partition, reservation.execution_key or ""

@@ -44,12 +44,17 @@ class Settling(Batching):
 
     def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
         """Settle inside a transaction that is open."""
-        ours = self._fenced(endings)
-        self._archive([ending for ending in ours if ending.state is None], now)
-        self._end([ending for ending in ours if ending.state is not None], now)
+        ours = self._write_ends(endings, now)
         self._promote_next(ours)
         self._members_settled(ours)
         return {ending.reservation.id for ending in ours}
+
+    def _write_ends(self, endings: Sequence[Ending], now: datetime | None) -> list[Ending]:
+        """Write the rows of those *endings* whose attempts still hold them; return these."""
+        ours = self._fenced(endings)
+        self._archive([ending for ending in ours if ending.state is None], now)
+        self._end([ending for ending in ours if ending.state is not None], now)
+        return ours
 
     def _promote_next(self, endings: Iterable[Ending]) -> None:
         """Give the next its turn where *endings* have freed an execution key."""

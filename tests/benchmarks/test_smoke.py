@@ -32,7 +32,13 @@ MEASURES = {
         "drain": ["noop", "noop, jobs", "noop, start to end"],
         "latency": ["call to start, p50", "call to start, p99"],
         "enqueue": ["in bulk", "one by one"],
-        "keys": ["noop", "keyed", "hot", "noop, beside 100 on a queue at its limit of 40"],
+        "keys": [
+            "noop",
+            "keyed",
+            "hot",
+            "hot-10ms",
+            "noop, beside 100 on a queue at its limit of 40",
+        ],
         "real": [
             f"insert{kind}{ends}"
             for kind in ("", "-raw")
@@ -42,7 +48,13 @@ MEASURES = {
     "ours-sqlite": {
         "drain": ["noop", "noop, jobs", "noop, start to end"],
         "latency": ["call to start, p50", "call to start, p99"],
-        "keys": ["noop", "keyed", "hot", "noop, beside 100 on a queue at its limit of 40"],
+        "keys": [
+            "noop",
+            "keyed",
+            "hot",
+            "hot-10ms",
+            "noop, beside 100 on a queue at its limit of 40",
+        ],
     },
 }
 

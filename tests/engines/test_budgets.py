@@ -292,6 +292,33 @@ class WorkerBudgetTests(BudgetContract):
             assert count == len(self.engine.exchange(endings, [demand], 50).started)
 
     @pytest.mark.parametrize("count", [1, 20])
+    def test_exchange_that_frees_keys_takes_who_waited_for_them(self, count):
+        keys = [f"e{number}" for number in range(count)]
+        endings = [
+            ending(make(JobState.IN_PROGRESS, execution_key=key), Succeeded(1)) for key in keys
+        ]
+        for key in keys:
+            make(JobState.WAITING, execution_key=key, name="known")
+        self.engine.exchange((), (), 0)  # sets the session up
+        demand = Demand(
+            worker=endings[0].reservation.worker,
+            queues=None,
+            limit=50,
+            names=frozenset({"known"}),
+            lease=MINUTE,
+            timeout=MINUTE,
+        )
+        turns = 1 if self.has_own("_hand") else count
+
+        # In a form of its own: three for the successes, who is next, what is AVAILABLE, the start.
+        with self.costs(
+            self.archiving + 2 + turns + self.taking,
+            merged=1 if connection.vendor == "postgresql" else 6,
+            verb="exchange",
+        ):
+            assert count == len(self.engine.exchange(endings, [demand], 50).started)
+
+    @pytest.mark.parametrize("count", [1, 20])
     def test_release_is_one_update(self, count):
         reservations = self.reservations(count)
 

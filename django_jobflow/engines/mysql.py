@@ -58,6 +58,7 @@ from django_jobflow.models.fields import exact_collation
 from django_jobflow.states import JobState
 
 DEADLOCK, LOCK_WAIT_TIMEOUT = 1213, 1205
+CHANGED = 1020  # where a snapshot is kept apart: another was faster than a statement that locks
 READ_COMMITTED = "read committed"
 
 
@@ -83,7 +84,7 @@ class MySQLEngine(MySQLStoring, Engine):
         self._isolation: str | None = None
 
     def is_undone(self, error: Exception) -> bool:
-        return bool(error.args) and error.args[0] in {DEADLOCK, LOCK_WAIT_TIMEOUT}
+        return bool(error.args) and error.args[0] in {DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED}
 
     def current(self) -> Any:
         offset = self.offset
@@ -171,14 +172,18 @@ class MySQLEngine(MySQLStoring, Engine):
         exchange: Exchange,
         now: datetime | None,
     ) -> None:
-        """Start those who waited for a key; all go the common way if another holds one."""
+        """Start those who waited for a key; one whose key is held goes the common way."""
         digests = ", ".join(f"'{grant_of(each).digest}'" for each in waiting)
         statement = START_NEXT.replace("{digests}", digests)
         try:
             with transaction.atomic(using=self.alias) if waiting else nullcontext():
                 self._promise(statement, waiting, demand.worker, demand.lease, now)
-        except IntegrityError:  # of a key that had more places
-            self.promote(map(key_of, waiting))
+        except IntegrityError:  # of a key that had more places; one by one they tell which
+            if len(waiting) == 1:
+                self.promote(map(key_of, waiting))
+                return
+            for each in waiting:
+                self._begin_next([each], demand, exchange, now)
         else:
             exchange.started += _promised(waiting, demand.worker, attempts=1)
 

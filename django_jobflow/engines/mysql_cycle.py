@@ -109,27 +109,32 @@ END = f"""
         job.meta = COALESCE(ended.meta, job.meta), job.fingerprint = ended.fingerprint"""
 
 # The first in the line of each of many keys: one index range for each, in one text for any
-# number. What comes out of JSON has another collation than the columns, and would use no index.
+# number. What comes out of JSON is to have the collation of the columns. With another it would
+# use no index; and the server, which keeps the answers of a subquery by what it is asked for,
+# would give one answer to keys that differ in case alone.
 FIRST_OF_KEYS = f"""
     FROM (SELECT wanted.number - 1 AS number, (SELECT id FROM {JOB} {IN_LINE}
             WHERE state = 'WAITING' AND parked_for IS NULL
-                AND `partition` = wanted.part COLLATE {{collation}}
-                AND execution_key = wanted.name COLLATE {{collation}}
-            ORDER BY {ORDER} LIMIT 1) AS id,
-        (SELECT id FROM `{Limit._meta.db_table}` WHERE kind = 'key'
-            AND value = wanted.name COLLATE {{collation}} AND is_override) AS limited
+                AND `partition` = wanted.part AND execution_key = wanted.name
+            ORDER BY {ORDER} LIMIT 1) AS id
         FROM JSON_TABLE(%(keys)s, '$[*]' COLUMNS (number FOR ORDINALITY,
-            part VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]',
-            name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[1]')) AS wanted) AS first
+            part VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {{collation}} PATH '$[0]',
+            name VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {{collation}} PATH '$[1]'
+        )) AS wanted) AS first
     STRAIGHT_JOIN {JOB} AS job {BY_KEY} ON job.id = first.id"""
+# A limit that an operator has set for the key of a row.
+LIMITED = f"""(SELECT id FROM `{Limit._meta.db_table}`
+        WHERE kind = 'key' AND value = job.execution_key AND is_override)"""
 FIRST_IN_LINE = f"""
-    SELECT first.number, -job.priority, job.available_at, job.id, job.name, first.limited
+    SELECT first.number, -job.priority, job.available_at, job.id, job.name, {LIMITED}
     {FIRST_OF_KEYS}"""
 
-# With their rows, locked, as far as they have not been given their turn meanwhile.
+# With their rows, locked, as far as they have not been given their turn meanwhile. They come in
+# the order of the keys: whoever waited for a row here might do so in a ring.
 NEXT = f"""
     SELECT {_columns(RESERVATION_FIELDS, "job.")} {FIRST_OF_KEYS}
-    WHERE first.limited IS NULL AND job.state = 'WAITING' AND job.parked_for IS NULL FOR UPDATE"""
+    WHERE {LIMITED} IS NULL AND job.state = 'WAITING' AND job.parked_for IS NULL
+    FOR UPDATE SKIP LOCKED"""
 
 HAND = f"""
     UPDATE JSON_TABLE(%(grants)s, '$[*]' COLUMNS (

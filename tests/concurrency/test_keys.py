@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_jobflow import DuplicateJob, Job, NotRetryable
+from django_jobflow import DuplicateJob, Job, NotEditable, NotRetryable
 from django_jobflow.attempts import Demand
 from django_jobflow.engines import Engine
 from django_jobflow.models import JobRecord, KeyHold
@@ -291,18 +291,18 @@ class ExecutionKeyTests(KeyTests):
             assert {record.pk: JobState.AVAILABLE} == live()
             JobRecord.objects.all().delete()
 
-    def cycle(self, holder, limit=5):
-        """Return what ends *holder* and takes what is next, as a worker does."""
+    def cycle(self, *holders, limit=5):
+        """Return what ends *holders* and takes what is next, as a worker does."""
         demand = Demand(
-            worker=holder.reserved_by,
+            worker=holders[0].reserved_by,
             queues=None,
             limit=limit,
             names=frozenset({"shop.Receipt"}),
             lease=MINUTE,
             timeout=MINUTE,
         )
-        end = ending(holder, Succeeded())
-        return lambda: self.engine.exchange([end], [demand], limit)
+        ends = [ending(holder, Succeeded()) for holder in holders]
+        return lambda: self.engine.exchange(ends, [demand], limit)
 
     def test_key_is_freed_in_a_cycle_while_another_call_comes(self):
         for number in range(25):
@@ -331,6 +331,24 @@ class ExecutionKeyTests(KeyTests):
                 assert last.pk == key_holder
             else:  # it was running before it was asked to stop
                 assert [next_one.pk] == [key_holder] == [each.id for each in exchange.started]
+            JobRecord.objects.all().delete()
+
+    def test_next_ones_are_locked_in_another_order_and_no_caller_is_undone(self):
+        def edit(records):
+            with transaction.atomic():
+                for record in records:
+                    stored(record).update(priority=1)
+
+        for _ in range(15):
+            holders = [make(JobState.IN_PROGRESS, execution_key=key) for key in "ba"]
+            waiting = [
+                make(JobState.WAITING, name="shop.Receipt", execution_key=key) for key in "ba"
+            ]
+
+            # It may come too late for one that runs by then.
+            together(self.cycle(*holders), lambda rows=waiting: edit(rows), but=NotEditable)
+
+            assert {each.pk for each in waiting} == set(self.holders())
             JobRecord.objects.all().delete()
 
     def test_keys_are_freed_by_two_workers_and_each_is_given_on_once(self):

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
+from django_jobflow import control
 from django_jobflow.attempts import Demand, key_digest, reservation_of
 from django_jobflow.models import JobRecord
 from django_jobflow.outcomes import ErrorInfo, Failed, Succeeded
@@ -287,6 +288,33 @@ class ExchangeTests(Contract):
         assert ({running.pk}, []) == (exchange.written, exchange.started)
         assert (JobState.WAITING, None) == self.held(waiting)
         assert (JobState.IN_PROGRESS, key_digest("", "k")) == self.held(other)
+
+    def test_key_of_a_second_place_keeps_no_other_from_being_taken(self):
+        self.keyed(JobState.IN_PROGRESS)
+        running = self.keyed(JobState.IN_PROGRESS, held_execution_key=key_digest("", "k", 1))
+        ended = [running, self.keyed(JobState.IN_PROGRESS, "other")]
+        self.keyed()
+        waiting, plain = self.keyed(key="other"), known()
+
+        exchange = self.exchange([ending(each, Succeeded()) for each in ended], demand())
+
+        assert [waiting.pk, plain.pk] == [each.id for each in exchange.started]
+
+    @pytest.mark.parametrize("limited", ["a", "A", "a ", "á"])
+    def test_limit_of_a_key_is_that_of_no_other_that_looks_alike(
+        self, limited, django_capture_on_commit_callbacks
+    ):
+        keys = ["A", "a", "a ", "á"]
+        running = [self.keyed(JobState.IN_PROGRESS, key) for key in keys]
+        self.keyed(JobState.IN_PROGRESS, limited, held_execution_key=key_digest("", limited, 1))
+        waiting = {key: self.keyed(key=key) for key in keys}
+        control.set_limit(key=limited, concurrency=1)
+
+        with django_capture_on_commit_callbacks(execute=True):
+            self.exchange([ending(record, Succeeded()) for record in running], demand())
+
+        states = dict.fromkeys(keys, JobState.IN_PROGRESS) | {limited: JobState.WAITING}
+        assert states == {key: stored(record).state for key, record in waiting.items()}
 
     def test_success_and_failure_give_their_keys_on_alike(self):
         running = [self.keyed(JobState.IN_PROGRESS, key) for key in ("a", "b", "c")]

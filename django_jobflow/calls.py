@@ -102,11 +102,17 @@ class Prepared:
 
     Attributes:
         database: Alias of the one that it is to be stored in.
+        insists: The option that says something else of a queue key that is held than to return
+            the holder. Empty for none.
     """
 
     terms: Terms
     call: Call
     database: str
+    insists: str = ""
+
+    def __repr__(self) -> str:  # the terms have meta, which may not be for everybody's eyes
+        return f"<Prepared call of {self.terms.name}>"
 
     def written(self) -> dict[str, Any]:
         """Return the call as plain JSON; ``read`` makes it anew."""
@@ -120,14 +126,19 @@ class Prepared:
     @classmethod
     def read(cls, written: dict[str, Any]) -> Prepared:
         """Return what ``written`` has returned."""
-        said: dict[str, Any] = dict(NOTHING_SAID) | written["terms"]
+        # What a newer version may have written beside is not for this one.
+        known = {field.name for field in fields(Terms)}
+        said: dict[str, Any] = dict(NOTHING_SAID) | {
+            name: value for name, value in written["terms"].items() if name in known
+        }
         for name in SPANS:
             if isinstance(said[name], int):
                 said[name] = timedelta(microseconds=said[name])
         for name in MOMENTS:
             if said[name] is not None:
                 said[name] = parse_datetime(said[name])
-        return cls(Terms(**said), Call(**written["call"]), written["database"])
+        call = {name: written["call"].get(name) for name in Call._fields}
+        return cls(Terms(**said), Call(**call), written["database"])
 
 
 NOTHING_SAID = {

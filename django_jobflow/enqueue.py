@@ -119,7 +119,9 @@ class Enqueuer(Generic[P]):
                 f"{self.definition.name}: expected no {option} of a prepared call, "
                 f"got {self.options[option]!r}."
             )
-        return Prepared(self._full_terms(), self._call(args, kwargs), self.database)
+        call = self._call(args, kwargs)
+        insists = "" if call.held_queue_key is None else self.keeping.insists
+        return Prepared(self._full_terms(), call, self.database, insists)
 
     @sensitive_variables()
     def check(self, *args: Any, **kwargs: Any) -> None:

@@ -97,7 +97,8 @@ def run(due: Due) -> None:
 
 def run_after_commit(due: Due, database: str) -> None:
     """Call it once the transaction that is open on *database* is committed."""
-    transaction.on_commit(due, using=database, robust=True)
+    # A function of a name: before 6.1 Django cannot report the error of another.
+    transaction.on_commit(lambda: due(), using=database, robust=True)
 
 
 def any_has(hook: str) -> bool:

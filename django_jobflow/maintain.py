@@ -51,13 +51,13 @@ def rescue(engine: Engine, run_hook: hooks.Run = hooks.run, note: Note = forget)
     lost = engine.fail_lost(engine.records, None)
     expire(engine, run_hook, note)
     engine.promote_waiting()
-    engine.finish_batches()
     if rescued or lost:  # also of what is lost the place is free, where there is a limit
         engine.wake()
     report_rescued(rescued, lost, run_hook)
     _count_failures(engine, _lost_attempts([*rescued, *lost], LAPSED))
     _note_losses((*rescued, *lost), note)
     _tell(engine, [notice(record, "job_failed") for record in lost])
+    engine.finish_batches()
     return len(rescued) + len(lost)
 
 

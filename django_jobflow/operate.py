@@ -75,6 +75,8 @@ def cancel_many(
 
 def cancel_batch(batch: Batch, *, now: datetime | None = None, by: By = "") -> Done:
     """Close *batch*, cancel its waiting members and ask the running ones to stop."""
+    if not isinstance(batch, Batch):
+        raise TypeError(f"cancel_batch: expected a batch, got {batch!r}.")
     engine = engine_for(batch._state.db)
     trail = Trail(engine, AuditAction.CANCEL_BATCH, by=by, subject=f"batch:{batch.pk}")
     trail.do(lambda: batch.close(now), lambda _: {})

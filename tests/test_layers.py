@@ -37,6 +37,7 @@ EXCEPTIONS = {
     ("declare", "enqueue"): "a declared class has its enqueue()",
     ("declare", "models"): "which returns a record",
     ("enqueue", "testing"): "JOBFLOW['INLINE'] executes at once what is stored",
+    ("engines", "testing"): "and what follows upon a batch",
     ("models", "observe"): "a record says why it does not run",
     ("models", "engines"): "the verbs of the queryset are spoken by the engine of its database",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -62,12 +62,18 @@ def read_moment(name: str, option: str, value: Any) -> datetime:
         return timezone.make_naive(value) if timezone.is_aware(value) else value
     if timezone.is_naive(value):
         raise unexpected(name, option, "an aware datetime, since USE_TZ is on", value)
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        expected = "a datetime that is one of the years 1 to 9999 in UTC, too"
+        raise unexpected(name, option, expected, value) from None
     return value
 
 
 def _batch(name: str, option: str, value: Any) -> Any:
     meta = getattr(value, "_meta", None)
-    if getattr(meta, "label_lower", "") != "jobflow.batch" or value.pk is None:
+    is_batch = getattr(meta, "label_lower", "") == "jobflow.batch" and not isinstance(value, type)
+    if not is_batch or value._state.adding or value.pk is None:
         raise unexpected(name, option, "a batch from Batch.objects.open()", value)
     return value
 

@@ -20,6 +20,15 @@ class Keeping:
     debounce: timedelta | None
     debounce_max: timedelta | None
 
+    @property
+    def insists(self) -> str:
+        """The option by which a second call does not simply return the holder, or nothing."""
+        if self.unique_for is not None:
+            return "unique_for"
+        if self.debounce is not None:
+            return "debounce"
+        return "" if self.on_duplicate == "return" else f"on_duplicate = {self.on_duplicate!r}"
+
 
 def read_keeping(definition: Definition, options: Mapping[str, Any], *, keyed: bool) -> Keeping:
     """Return what *options* of a call and the job's own say.

@@ -26,6 +26,12 @@ class BatchVerbs(Operating):
 
     def open_batch(self, description: str, calls: Mapping[str, Any]) -> Batch:
         said = {name: self._read_call(name, call) for name, call in calls.items()}
+        keys = [call.call.held_queue_key for call in calls.values() if call is not None]
+        if len(keys) == 2 and keys[0] is not None and keys[0] == keys[1]:
+            raise InvalidJob(
+                "Batch: expected on_success and on_finish to have different queue keys, since "
+                "the first would hold it when the second comes, got the same."
+            )
         batch = Batch(description=description, created_at=self.clock(None), **said)
         batch.save(force_insert=True, using=self.alias)
         written: object = batch.created_at
@@ -46,13 +52,27 @@ class BatchVerbs(Operating):
                 f"Batch: expected {name} to be a call for the database {self.alias!r} of the "
                 f"batch, got one for {call.database!r}."
             )
+        if call.insists:
+            raise InvalidJob(
+                f"Batch: expected {name} to return the holder of its queue key, since nobody is "
+                f"there to be told of one, got a call of {call.terms.name} with {call.insists}."
+            )
         return call.written()
 
     def close_batch(self, batch: Batch, now: datetime | None) -> None:
         rows = self.batches.filter(pk=batch.pk)
         if rows.filter(closed_at__isnull=True).update(closed_at=self.clock(now)):
             self.members_ended([batch.pk])
-        batch.refresh_from_db(using=self.alias)
+        self._refresh(batch)
+
+    def _refresh(self, batch: Batch) -> None:
+        """Read *batch* again; say which one it is that is not there."""
+        try:
+            batch.refresh_from_db(using=self.alias)
+        except Batch.DoesNotExist:
+            raise Batch.DoesNotExist(
+                f"Batch {batch.pk} does not exist in the database {self.alias!r}."
+            ) from None
 
     def cancel_batch(self, batch: Batch, now: datetime | None) -> int:
         self.close_batch(batch, now)
@@ -62,7 +82,7 @@ class BatchVerbs(Operating):
             cancelled, _ = self.cancel(self.records.filter(pk__in=ids), now)
             self._announce_cancelled(cancelled)
             done, last = done + len(cancelled), ids[-1]
-        batch.refresh_from_db(using=self.alias)
+        self._refresh(batch)
         return done
 
     def _announce_cancelled(self, ids: list[int]) -> None:
@@ -72,7 +92,7 @@ class BatchVerbs(Operating):
                 signals.announce(signals.job_cancelled, sender, partial(_itself, record))
 
     def batch_progress(self, batch: Batch) -> BatchProgress:
-        batch.refresh_from_db(using=self.alias)
+        self._refresh(batch)
         if batch.finished_at is None:
             return self._count(batch.pk)
         total, failed = batch.total or 0, batch.failed or 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from django.db import models, transaction
+from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models import Count, OuterRef, Subquery, Sum
 
-from django_jobflow import signals, states
+from django_jobflow import conf, events, signals, states
 from django_jobflow.calls import Prepared
 from django_jobflow.declare import registry
 from django_jobflow.engines.activating import Activating
@@ -19,6 +19,8 @@ from django_jobflow.engines.storing import Storing
 from django_jobflow.exceptions import BatchClosed
 from django_jobflow.models import Batch, BatchChange, BatchProgress, JobRecord
 from django_jobflow.states import JobState
+
+logger = logging.getLogger("django_jobflow.batches")
 
 OUTCOMES = ("total", "failed", "cancelled", "deleted")
 """The columns of a batch that are written when it finishes."""
@@ -72,10 +74,14 @@ class Batching(Activating, Storing):
 
     def note_deleted(self, batch_ids: Sequence[int]) -> None:
         """Count members that were deleted, each by the id of its batch."""
-        changes = [BatchChange(batch_id=pk, deleted=batch_ids.count(pk)) for pk in {*batch_ids}]
-        if changes:
-            self.batch_changes.bulk_create(changes)
-            self.members_ended(batch_ids)
+        if not batch_ids:
+            return
+        unfinished = self.batches.filter(pk__in={*batch_ids}, finished_at__isnull=True)
+        ids = list(unfinished.order_by("pk").values_list("pk", flat=True))
+        self.batch_changes.bulk_create(
+            BatchChange(batch_id=pk, deleted=batch_ids.count(pk)) for pk in ids
+        )
+        self.members_ended(ids)
 
     def members_ended(self, batch_ids: Iterable[int | None]) -> None:
         """Finish those of these batches that have no unfinished member left, after the commit.
@@ -86,8 +92,8 @@ class Batching(Activating, Storing):
         """
         ids = sorted({pk for pk in batch_ids if pk is not None})
         if ids:
-            finish = partial(self.finish_batches, ids)
-            transaction.on_commit(finish, using=self.alias, robust=True)
+            # A function of a name: before 6.1 Django cannot report the error of another.
+            transaction.on_commit(lambda: self.finish_batches(ids), using=self.alias, robust=True)
 
     def finish_batches(self, ids: Sequence[int] | None = None) -> list[int]:
         """Finish the closed batches that have no unfinished member; return their ids.
@@ -107,10 +113,20 @@ class Batching(Activating, Storing):
         last = self._unfinished(OuterRef("pk")).order_by("-finished_at", "-pk")
         over = closed.annotate(last=Subquery(last.values("pk")[:1])).filter(last__isnull=True)
         found = list(over.order_by().values_list("pk", flat=True)[:SWEEP_BATCH])
-        return [pk for pk in sorted(found) if self._finish(pk)]
+        return [pk for pk in sorted(found) if self._finish_or_tell(pk)]
 
     def _unfinished(self, batch_id: Any) -> models.QuerySet[JobRecord]:
         return self.records.filter(batch_id=batch_id, finished_at__isnull=True)
+
+    def _finish_or_tell(self, pk: int) -> bool:
+        """Finish one batch; one that cannot be finished keeps no other from it."""
+        try:
+            return self._finish(pk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            events.log(logger, logging.ERROR, "batch_unfinished", batch=pk, error=repr(error))
+            return False
 
     def _finish(self, pk: int) -> bool:
         """Finish one batch and enqueue what is to follow; say whether it was ours to finish."""
@@ -129,7 +145,7 @@ class Batching(Activating, Storing):
                 follow.insert(0, batch.on_success)
             for call in follow:
                 if call is not None:
-                    self._store_prepared(Prepared.read(call))
+                    self._store_prepared(pk, Prepared.read(call))
         return True
 
     def _count(self, pk: int) -> BatchProgress:
@@ -151,15 +167,26 @@ class Batching(Activating, Storing):
             deleted=deleted,
         )
 
-    def _store_prepared(self, prepared: Prepared) -> None:
+    def _store_prepared(self, batch: int, prepared: Prepared) -> None:
         terms, call = prepared.terms, prepared.call
         record = self.store(terms, call)
-        if record is None:  # its queue key is held, so that it is to run already
+        if record is None:  # its queue key is held: the holder stands for it, as in an enqueue
+            events.log(
+                logger, logging.WARNING, "batch_call_held", batch=batch, job_name=terms.name
+            )
             return
         if call.execution_key is not None:
             self.promote([(terms.partition, call.execution_key)])
         self.wake([terms.queue], delay=terms.delay if terms.is_later else None)
         sender = registry.find(terms.name)
         if signals.job_enqueued.has_listeners(sender):
-            announce = partial(signals.announce, signals.job_enqueued, sender, lambda: record)
-            transaction.on_commit(announce, using=self.alias, robust=True)
+            transaction.on_commit(
+                lambda: signals.announce(signals.job_enqueued, sender, lambda: record),
+                using=self.alias,
+                robust=True,
+            )
+        if conf.current().INLINE:
+            from django_jobflow.testing.at_once import execute_at_once
+
+            engine: Any = self
+            transaction.on_commit(lambda: execute_at_once(engine, [record.pk]), using=self.alias)

@@ -7,12 +7,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from django_jobflow.exceptions import InvalidJob
 from django_jobflow.models.fields import PartialIndex
 
 if TYPE_CHECKING:
@@ -75,16 +75,21 @@ class BatchManager(models.Manager["Batch"]):
         Database:
             One INSERT.
         """
-        if not isinstance(description, str) or len(description) > DESCRIPTION_LENGTH:
-            raise InvalidJob(
-                f"Batch: expected description to be at most {DESCRIPTION_LENGTH} characters, "
-                f"got {description!r}."
-            )
+        from django_jobflow.declare.call_options import read_text
         from django_jobflow.engines import engine_for
 
+        read_text("Batch", "description", description, DESCRIPTION_LENGTH)
         engine = engine_for(self._db)
         calls = {"on_success": on_success, "on_finish": on_finish}
         return engine.open_batch(description, calls)
+
+    async def aopen(
+        self, description: str = "", *, on_success: Any = None, on_finish: Any = None
+    ) -> Batch:
+        """Do what ``open`` does, from async code."""
+        return await sync_to_async(self.open)(
+            description, on_success=on_success, on_finish=on_finish
+        )
 
 
 class Batch(models.Model):
@@ -140,12 +145,24 @@ class Batch(models.Model):
         if error is None:
             self.close()
 
+    async def __aenter__(self) -> Batch:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.aclose()
+
     @property
     def records(self) -> JobQuerySet:
         """The members that are in the live table, all but those that have succeeded."""
         from django_jobflow.models.records import JobRecord
 
-        return JobRecord._base_manager.using(self._state.db).filter(batch_id=self.pk)  # type: ignore[return-value]
+        return JobRecord.objects.using(self._state.db).filter(batch_id=self.pk)
 
     def close(self, now: datetime | None = None) -> None:
         """Take no more members; once all have ended, the batch finishes. Again, do nothing.
@@ -153,7 +170,11 @@ class Batch(models.Model):
         Database:
             One UPDATE, which waits for those who are adding members, and one SELECT by key.
         """
-        self._engine.close_batch(self, now)
+        self._engine.close_batch(self, _checked(now))
+
+    async def aclose(self, now: datetime | None = None) -> None:
+        """Do what ``close`` does, from async code."""
+        await sync_to_async(self.close)(now)
 
     def cancel(self, now: datetime | None = None) -> int:
         """Close the batch, cancel its waiting members and ask the running ones to stop.
@@ -165,7 +186,11 @@ class Batch(models.Model):
             What ``close`` costs, and for each 1,000 members one SELECT and what ``cancel``
             costs.
         """
-        return self._engine.cancel_batch(self, now)
+        return self._engine.cancel_batch(self, _checked(now))
+
+    async def acancel(self, now: datetime | None = None) -> int:
+        """Do what ``cancel`` does, from async code."""
+        return await sync_to_async(self.cancel)(now)
 
     def progress(self) -> BatchProgress:
         """Say how far the batch has come.
@@ -176,11 +201,21 @@ class Batch(models.Model):
         """
         return self._engine.batch_progress(self)
 
+    async def aprogress(self) -> BatchProgress:
+        """Do what ``progress`` does, from async code."""
+        return await sync_to_async(self.progress)()
+
     @property
     def _engine(self) -> Engine:
         from django_jobflow.engines import engine_for
 
         return engine_for(self._state.db)
+
+
+def _checked(now: datetime | None) -> datetime | None:
+    from django_jobflow.declare.call_options import read_moment
+
+    return None if now is None else read_moment("Batch", "now", now)
 
 
 class BatchChange(models.Model):

@@ -425,6 +425,21 @@ class JobRecord(JobFacts):
 
         return why(self, now)
 
+    def delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Delete the record as Django does, and count it if it was a member of a batch."""
+        from django_jobflow.engines import engine_for
+
+        batch_id, engine = self.batch_id, engine_for(using or self._state.db)
+        with engine.transaction():
+            deleted = super().delete(using, keep_parents)
+            if deleted[0] and batch_id is not None:
+                engine.note_deleted([batch_id])
+        return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
     def _same(self) -> JobQuerySet:
         return type(self)._base_manager.using(self._state.db).filter(pk=self.pk)  # type: ignore[return-value]
 

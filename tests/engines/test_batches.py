@@ -1,18 +1,28 @@
 """What follows when the last member of a batch has ended: once, and only what is to follow."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from django.db import transaction
+from asgiref.sync import async_to_sync
+from django.db import OperationalError, transaction
 
-from django_jobflow import BatchClosed, InvalidJob, Job, signals
+from django_jobflow import BatchClosed, InvalidJob, Job, maintain, operate, signals
 from django_jobflow.attempts import Demand, key_digest
+from django_jobflow.declare import registry
 from django_jobflow.endings import decide, expired
 from django_jobflow.engines.verbs import reservation_of
-from django_jobflow.models import Batch, BatchChange, BatchProgress, JobRecord, SucceededJob
+from django_jobflow.models import (
+    Batch,
+    BatchChange,
+    BatchProgress,
+    FailedJob,
+    JobRecord,
+    SucceededJob,
+)
 from django_jobflow.outcomes import Cancelled, Discarded, ErrorInfo, Failed, Snoozed, Succeeded
 from django_jobflow.states import JobState
+from django_jobflow.testing import inline
 from tests.engines.contract import HOUR, LATER, MINUTE, NOON, TICK, Contract, ending, make, stored
 
 ERROR = ErrorInfo("E", "text")
@@ -371,8 +381,271 @@ class PreparedTests(BatchContract):
         with pytest.raises(InvalidJob) as error:
             Batch.objects.open("d" * 201)
 
-        expected = f"Batch: expected description to be at most 200 characters, got {'d' * 201!r}."
+        expected = (
+            "Batch: expected description to be at most 200 characters without NUL or lone "
+            f"surrogates, got {'d' * 201!r}."
+        )
         assert expected == str(error.value)
+
+    @pytest.mark.parametrize("description", ["a\0b", "\ud800", None, 5])
+    def test_description_that_cannot_be_stored_is_refused(self, description):
+        with pytest.raises(InvalidJob, match="expected description to be at most 200"):
+            Batch.objects.open(description)
+
+    @pytest.mark.parametrize(
+        ("options", "insists"),
+        [({"unique_for": 60}, "unique_for"), ({"debounce": 60}, "debounce")],
+    )
+    def test_call_that_insists_on_its_key_is_refused(self, options, insists):
+        call = self.summary.using(queue_key="q", **options).prepared(7)
+
+        with pytest.raises(InvalidJob) as error:
+            Batch.objects.open(on_success=call)
+
+        expected = (
+            "Batch: expected on_success to return the holder of its queue key, since nobody is "
+            f"there to be told of one, got a call of shop.Summary with {insists}."
+        )
+        assert (expected, 0) == (str(error.value), Batch.objects.count())
+
+    @pytest.mark.parametrize("policy", ["raise", "replace"])
+    def test_call_whose_job_does_not_return_the_holder_is_refused(self, policy):
+        class Insisting(Job):
+            on_duplicate = policy
+
+            def perform(self):
+                pass
+
+            def queue_key(self):
+                return "q"
+
+        with pytest.raises(InvalidJob, match=f"with on_duplicate = {policy!r}"):
+            Batch.objects.open(on_finish=Insisting.prepared())
+
+    def test_calls_with_one_key_are_refused(self):
+        call = self.summary.using(queue_key="q").prepared(7)
+
+        with pytest.raises(InvalidJob, match="to have different queue keys"):
+            Batch.objects.open(on_success=call, on_finish=call)
+
+    def test_call_does_not_show_what_it_holds(self):
+        call = self.summary.using(meta={"secret": "x"}).prepared("y")
+
+        assert "<Prepared call of shop.Summary>" == repr(call)
+
+    def test_moment_that_is_none_in_utc_is_refused(self):
+        late = datetime(9999, 12, 31, 23, tzinfo=timezone(-HOUR * 5))
+
+        with pytest.raises(InvalidJob, match="expected run_at to be a datetime that is one of"):
+            self.summary.using(run_at=late)
+
+    def test_call_of_a_newer_version_follows_all_the_same(self):
+        batch, _ = self.closed()
+        written = Batch.objects.get(pk=batch.pk).on_finish
+        written["terms"]["newer"] = written["call"]["newer"] = 1
+        Batch.objects.filter(pk=batch.pk).update(on_finish=written)
+
+        with self.committed():
+            self.engine.finish_batches()
+
+        assert ["shop.Summary", "shop.CleanUp"] == self.followed()
+
+
+class TroubleTests(BatchContract):
+    """What goes wrong with one batch is no other's trouble."""
+
+    def test_batch_that_cannot_finish_keeps_no_other_from_it(self, caplog):
+        bad, _ = self.closed()
+        good, _ = self.closed()
+        Batch.objects.filter(pk=bad.pk).update(on_finish={"terms": {}, "call": {}})
+
+        with self.committed():
+            assert [good.pk] == self.engine.finish_batches()
+
+        assert [f"batch_unfinished batch={bad.pk}"] == [
+            record.message.partition(" error=")[0] for record in caplog.records
+        ]
+
+    def test_sweep_reports_what_it_has_freed_before_it_finishes_batches(self, monkeypatch):
+        lost = make(JobState.IN_PROGRESS, expires=NOON, max_attempts=5)
+        heard = []
+
+        def fail(ids=None):
+            raise OperationalError("no more")
+
+        def listen(record, **_):
+            heard.append(record.pk)
+
+        monkeypatch.setattr(self.engine, "finish_batches", fail)
+        signals.job_rescued.connect(listen)
+        try:
+            with pytest.raises(OperationalError):
+                maintain.rescue(self.engine)
+        finally:
+            signals.job_rescued.disconnect(listen)
+
+        assert [lost.pk] == heard
+
+    @pytest.mark.parametrize("error", [OperationalError("locked"), ValueError("odd")])
+    def test_finish_fails_and_the_end_and_other_hooks_stand(self, monkeypatch, error, caplog):
+        batch, [member] = self.closed(JobState.IN_PROGRESS)
+        done = []
+
+        def fail(pk):
+            raise error
+
+        monkeypatch.setattr(self.engine, "_finish", fail)
+        with self.committed(), transaction.atomic():
+            self.engine.settle([ending(member, Succeeded())], LATER)
+            transaction.on_commit(lambda: done.append("ran"))
+        assert (["ran"], {member.pk}) == (
+            done,
+            {*SucceededJob.objects.values_list("pk", flat=True)},
+        )
+
+        monkeypatch.undo()
+        with self.committed():
+            self.engine.finish_batches()
+        assert self.is_finished(batch)
+
+    def test_held_key_is_told(self, caplog):
+        self.summary.using(queue_key="q").enqueue(7)
+        call = self.summary.using(queue_key="q").prepared(8)
+
+        with self.committed(), self.open(on_success=call) as batch:
+            pass
+
+        assert f"batch_call_held batch={batch.pk} job_name=shop.Summary" in caplog.messages
+
+    def test_batch_that_is_gone_is_named(self):
+        batch = self.open()
+        Batch.objects.all().delete()
+
+        for verb in (batch.close, batch.cancel, batch.progress):
+            with pytest.raises(Batch.DoesNotExist, match=f"Batch {batch.pk} does not exist in"):
+                verb()
+
+    @pytest.mark.parametrize("moment", ["x", datetime(2020, 1, 1)])
+    def test_moment_of_the_end_is_checked(self, moment):
+        batch = self.open()
+
+        for verb in (batch.close, batch.cancel):
+            with pytest.raises(InvalidJob, match="Batch: expected now to be"):
+                verb(moment)
+
+    @pytest.mark.parametrize("other", [None, 5, Batch, Batch(pk=5)])
+    def test_what_is_no_stored_batch_takes_no_member(self, other):
+        with pytest.raises(InvalidJob, match="expected batch to be a batch from"):
+            self.row.using(batch=other or 0)
+
+    def test_only_a_batch_is_cancelled(self):
+        with pytest.raises(TypeError, match=r"^cancel_batch: expected a batch, got None\.$"):
+            operate.cancel_batch(None)
+
+
+class DeletingTests(BatchContract):
+    """Members that are deleted by Django's own means."""
+
+    def deleted(self, batch):
+        assert self.is_finished(batch)
+        progress = batch.progress()
+        return progress.total, progress.succeeded, progress.deleted
+
+    def test_members_are_deleted_by_a_query_and_are_no_success(self):
+        batch, _ = self.closed(JobState.FAILED, JobState.AVAILABLE)
+        other = make()
+
+        with self.committed():
+            assert 2 == batch.records.delete()[0]
+
+        assert ["shop.CleanUp"] == self.followed()
+        assert (2, 0, 2) == self.deleted(batch)
+        assert JobRecord.objects.filter(pk=other.pk).exists()
+
+    def test_failed_jobs_are_deleted_and_are_no_success(self):
+        batch, _ = self.closed(JobState.FAILED)
+
+        with self.committed():
+            FailedJob.objects.all().delete()
+
+        assert (1, 0, 1) == self.deleted(batch)
+
+    def test_record_is_deleted_and_is_no_success(self):
+        batch, [member] = self.closed(JobState.FAILED)
+
+        with self.committed():
+            assert 1 == member.delete()[0]
+
+        assert (1, 0, 1) == self.deleted(batch)
+
+    def test_member_that_is_gone_is_not_counted_as_deleted(self):
+        batch, [member] = self.closed(JobState.IN_PROGRESS)
+        copy = stored(member)
+        self.settle((member, Succeeded()))
+
+        with self.committed():
+            assert 0 == copy.delete()[0]
+
+        assert (1, 1, 0) == self.deleted(batch)
+
+    def test_nothing_is_left_of_what_was_deleted_after_the_finish(self):
+        _, [member] = self.closed(JobState.FAILED)
+        with self.committed():
+            self.engine.finish_batches()
+
+        with self.committed():
+            operate.delete_many(JobRecord.objects.filter(pk=member.pk))
+
+        assert not BatchChange.objects.exists()
+
+    def test_slice_is_refused_as_ever(self):
+        with pytest.raises(TypeError, match="Cannot use 'limit' or 'offset' with delete"):
+            JobRecord.objects.all()[:1].delete()
+
+
+class InlineTests(BatchContract):
+    def test_what_follows_is_executed_at_once(self):
+        with inline(), self.committed(), self.open() as batch:
+            self.row.using(batch=batch).enqueue(1)
+
+        names = SucceededJob.objects.order_by("pk").values_list("name", flat=True)
+        assert ["shop.Row", "shop.Summary", "shop.CleanUp"] == list(names)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestFromAsyncCode:
+    def test_batch_is_opened_filled_and_closed(self, own_rows):
+        async def story():
+            async with await Batch.objects.aopen("rows", on_finish=own_rows.prepared()) as batch:
+                await own_rows.using(batch=batch).aenqueue()
+            assert 1 == (await batch.aprogress()).waiting
+            return batch, await batch.acancel()
+
+        batch, cancelled = async_to_sync(story)()
+
+        assert 1 == cancelled
+        batch.refresh_from_db()
+        assert batch.closed_at is not None
+
+    def test_block_raises_and_the_batch_stays_open(self):
+        async def story():
+            batch = await Batch.objects.aopen()
+            with suppress(KeyError):
+                async with batch:
+                    raise KeyError
+            return batch
+
+        assert async_to_sync(story)().closed_at is None
+
+    @pytest.fixture
+    def own_rows(self):
+        with registry.isolated():
+
+            class Row(Job):
+                def perform(self):
+                    pass
+
+            yield Row
 
 
 class AddingTests(BatchContract):

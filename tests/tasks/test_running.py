@@ -157,6 +157,8 @@ class OrderTests:
         tasks.add.using(run_after=now - timedelta(minutes=2)).enqueue(3)
         tasks.add.enqueue(4)
         tasks.add.using(priority=-5, run_after=now - timedelta(hours=1)).enqueue(5)
+        # A worker does it within its first milliseconds, in which it may begin something.
+        JobRecord.objects.activate_scheduled()
 
         def hear(task_result, **kwargs):
             began.extend(task_result.args)

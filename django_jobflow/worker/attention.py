@@ -24,6 +24,11 @@ class Attention:
         self.engine = engine
         self._awaited: dict[int, float] = {}
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits for an end, as far as it is known."""
+        return bool(self._awaited)
+
     def hear(self, ids: Iterable[int]) -> None:
         """Take in that somebody waits for the records of these *ids*."""
         now = time.monotonic()

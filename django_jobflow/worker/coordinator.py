@@ -26,6 +26,7 @@ from django_jobflow.worker.fetch import Fetch
 from django_jobflow.worker.inbox import Inbox
 from django_jobflow.worker.ledger import Ledger
 from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.pace import SHARE
 from django_jobflow.worker.recycling import Recycling
 from django_jobflow.worker.running import Running
 from django_jobflow.worker.stopping import Stop
@@ -44,6 +45,7 @@ from django_jobflow.worker.wakeups import WakeUps
 logger = logging.getLogger("django_jobflow.worker")
 
 GATHER = 0.005  # seconds that an end waits for others at most
+GATHER_OF_LONG = 0.02  # the same where bodies are long, and nobody waits for one of the ends
 HURRY = 0.5  # seconds of pause at most, in trouble, once it is to stop
 BEHIND = 0.005  # seconds after which a drain looks again for what it has not found
 LEAST_REST = 0.002  # seconds of work in the line from which on there is time to wait
@@ -144,7 +146,17 @@ class Coordinator:
             seconds = supply / 2
         else:
             seconds = self.running.pace.until_share_ends(len(self.running), ended)
-        return max(min(seconds, GATHER - self.ledger.age), 0.0)
+        return max(min(seconds, self._patience() - self.ledger.age), 0.0)
+
+    def _patience(self) -> float:
+        """Return for how many seconds the first of the ends may wait: an eighth of a body's time.
+
+        Shortly where it frees a key or a place under a limit, or somebody waits for a result.
+        """
+        is_awaited = self.ledger.frees_keys or self.fetch.has_freed or self.attention.is_asked
+        if is_awaited:
+            return GATHER
+        return max(GATHER, min(GATHER_OF_LONG, self.running.pace.seconds * SHARE))
 
     def _survive(self, action: Callable[[], object]) -> None:
         """Call *action*; after any trouble with the database, pause and reconnect."""

@@ -297,9 +297,14 @@ class Fetch:
         if self.gates:
             self.gates.note_end(reservation)
 
+    @property
+    def has_freed(self) -> bool:
+        """Whether places under a limit have become free here since the last ``freed``."""
+        return bool(self._ended or self.gates.freed)
+
     def freed(self, exchange: Exchange) -> list[str]:
         """Return the queues with places that this process has freed and not taken."""
-        if not self._ended and not self.gates.freed:
+        if not self.has_freed:
             return []
         taken = Counter(each.queue for each in (*exchange.started, *exchange.held))
         freed = [queue for queue, count in self._ended.items() if taken[queue] < count]

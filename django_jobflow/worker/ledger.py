@@ -63,6 +63,11 @@ class Ledger:
         """For how many seconds the first of the bodies has waited to be settled."""
         return time.monotonic() - (self._executions[0].ended or 0.0)
 
+    @property
+    def frees_keys(self) -> bool:
+        """Whether any of the bodies has an execution key, for which others may wait."""
+        return any(each.reservation.execution_key for each in self._executions)
+
     def add(self, ended: Iterable[Execution]) -> None:
         """Take in bodies that have ended."""
         self._executions += ended

@@ -1,0 +1,57 @@
+"""For how long ends wait for others, so that one commit has many of them."""
+
+import pytest
+
+from django_jobflow import JobState
+from django_jobflow.attempts import reservation_of
+from django_jobflow.worker.coordinator import GATHER, GATHER_OF_LONG, Coordinator
+from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.options import WorkerOptions
+from tests.app import jobs
+from tests.factories import JobRecordFactory
+
+
+class PatienceTests:
+    @pytest.fixture(autouse=True)
+    def worker(self, transactional_db):
+        self.coordinator = Coordinator(WorkerOptions(database="default", threads=2))
+        yield
+        self.coordinator.running.stop()
+        self.coordinator.inbox.close()
+
+    def patience(self, seconds):
+        """Return that of a worker whose bodies take so many *seconds*."""
+        self.coordinator.running.pace.seconds = seconds
+        return self.coordinator._patience()
+
+    def end(self, **facts):
+        record = JobRecordFactory(state=JobState.IN_PROGRESS, **facts)
+        execution = Execution(reservation_of(record), jobs.add)
+        execution.begun = execution.ended = 0.0
+        self.coordinator._take_in([execution])
+
+    @pytest.mark.parametrize(
+        ("seconds", "expected"),
+        [(0.0001, GATHER), (0.01, GATHER), (0.08, 0.01), (0.5, GATHER_OF_LONG)],
+    )
+    def test_is_a_part_of_what_bodies_take(self, seconds, expected):
+        self.end()
+
+        assert expected == pytest.approx(self.patience(seconds))
+
+    def test_end_that_frees_a_key_does_not_wait_longer(self):
+        self.end(execution_key="e")
+
+        assert GATHER == self.patience(0.5)
+
+    def test_end_that_frees_a_place_does_not_wait_longer(self):
+        self.coordinator.fetch.quotas = {"default": object()}
+        self.end()
+
+        assert GATHER == self.patience(0.5)
+
+    def test_end_that_somebody_waits_for_does_not_wait_longer(self):
+        self.end()
+        self.coordinator.attention.hear([1])
+
+        assert GATHER == self.patience(0.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -59,6 +60,28 @@ class BatchVerbs(Operating):
             )
         return call.written()
 
+    def delete_plainly(self, rows: models.QuerySet[JobRecord]) -> tuple[int, dict[str, int]]:
+        """Delete *rows* by Django's own means, and count the members of batches among them."""
+        total: Counter[str] = Counter()
+        with self.transaction():
+            members = self.locked_members(rows)
+            # By their ids: others may come to match the query in the meantime.
+            manager = rows.model._base_manager.using(self.alias)
+            pieces = [manager.filter(pk__in=ids) for ids in batched([*members], BATCH)]
+            for each in (*pieces, rows.filter(batch_id__isnull=True)):
+                total.update(models.QuerySet.delete(each)[1])
+            self.note_deleted([*members.values()])
+        return total.total(), dict(total)
+
+    def locked_members(self, rows: models.QuerySet[JobRecord]) -> dict[int, int]:
+        """Lock those of *rows* that are members of batches; return their batches by their ids."""
+        if not self.locks_rows and self.connection.in_atomic_block:
+            # One that has read and then writes is not let wait for others.
+            self.records.filter(pk=-1).update(priority=0)
+        found = rows.filter(batch_id__isnull=False).order_by().values("pk")
+        locked = self.locked(self.records.filter(pk__in=found).order_by("pk"), skip=False)
+        return dict(locked.values_list("pk", "batch_id"))
+
     def close_batch(self, batch: Batch, now: datetime | None) -> None:
         rows = self.batches.filter(pk=batch.pk)
         if rows.filter(closed_at__isnull=True).update(closed_at=self.clock(now)):
@@ -109,6 +132,11 @@ class BatchVerbs(Operating):
         """Return batches that finished at *older_than* or before and have no member left."""
         members = self.records.filter(batch_id=OuterRef("pk"))
         return self.batches.filter(~Exists(members), finished_at__lte=older_than)
+
+
+def batched(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Yield *ids* in pieces; ``itertools.batched`` came with Python 3.12."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _itself(record: JobRecord) -> JobRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +36,10 @@ class Batching(Activating, Storing):
     """
 
     shared = ""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._unfinished_told: set[int] = set()
 
     @property
     def batches(self) -> models.QuerySet[Batch]:
@@ -74,14 +79,16 @@ class Batching(Activating, Storing):
 
     def note_deleted(self, batch_ids: Sequence[int]) -> None:
         """Count members that were deleted, each by the id of its batch."""
-        if not batch_ids:
-            return
-        unfinished = self.batches.filter(pk__in={*batch_ids}, finished_at__isnull=True)
-        ids = list(unfinished.order_by("pk").values_list("pk", flat=True))
-        self.batch_changes.bulk_create(
-            BatchChange(batch_id=pk, deleted=batch_ids.count(pk)) for pk in ids
-        )
-        self.members_ended(ids)
+        counts = Counter(batch_ids)
+        every = sorted(counts)
+        for start in range(0, len(every), SWEEP_BATCH):
+            some = self.batches.filter(pk__in=every[start:][:SWEEP_BATCH])
+            unfinished = some.filter(finished_at__isnull=True).order_by("pk")
+            ids = list(unfinished.values_list("pk", flat=True))
+            self.batch_changes.bulk_create(
+                BatchChange(batch_id=pk, deleted=counts[pk]) for pk in ids
+            )
+            self.members_ended(ids)
 
     def members_ended(self, batch_ids: Iterable[int | None]) -> None:
         """Finish those of these batches that have no unfinished member left, after the commit.
@@ -93,7 +100,11 @@ class Batching(Activating, Storing):
         ids = sorted({pk for pk in batch_ids if pk is not None})
         if ids:
             # A function of a name: before 6.1 Django cannot report the error of another.
-            transaction.on_commit(lambda: self.finish_batches(ids), using=self.alias, robust=True)
+            transaction.on_commit(
+                lambda: self.finish_batches(ids),
+                using=self.alias,
+                robust=conf.current().INLINE != "raise",
+            )
 
     def finish_batches(self, ids: Sequence[int] | None = None) -> list[int]:
         """Finish the closed batches that have no unfinished member; return their ids.
@@ -112,30 +123,63 @@ class Batching(Activating, Storing):
         # The last of them: the first ones have ended, and an index may still have them all.
         last = self._unfinished(OuterRef("pk")).order_by("-finished_at", "-pk")
         over = closed.annotate(last=Subquery(last.values("pk")[:1])).filter(last__isnull=True)
+        if len(self._unfinished_told) > SWEEP_BATCH // 2:  # they leave no room for the others
+            over = over.exclude(pk__in=self._unfinished_told)
         found = list(over.order_by().values_list("pk", flat=True)[:SWEEP_BATCH])
-        return [pk for pk in sorted(found) if self._finish_or_tell(pk)]
+        finished, followed = self._finish_each(sorted(found))
+        if followed and conf.current().INLINE:
+            from django_jobflow.testing.at_once import execute_at_once
+
+            engine: Any = self
+            execute_at_once(engine, followed)
+        return finished
+
+    def _finish_each(self, ids: Iterable[int]) -> tuple[list[int], list[int]]:
+        """Finish these batches; return those that were ours to finish, and what follows.
+
+        One that cannot be finished keeps no other from it.
+        """
+        finished: list[int] = []
+        followed: list[int] = []
+        trouble: OperationalError | None = None
+        for pk in ids:
+            try:
+                records = self._finish(pk)
+            except InterfaceError:
+                raise
+            except OperationalError as error:
+                if not self.connection.is_usable():
+                    raise
+                trouble = error
+            except Exception as error:
+                self._tell_of_unfinished(pk, error)
+            else:
+                if records is not None:
+                    finished.append(pk)
+                    followed += records
+        if trouble is not None:
+            raise trouble
+        return finished, followed
+
+    def _tell_of_unfinished(self, pk: int, error: Exception) -> None:
+        level = logging.DEBUG if pk in self._unfinished_told else logging.ERROR
+        self._unfinished_told.add(pk)
+        events.log(logger, level, "batch_unfinished", batch=pk, error=repr(error))
 
     def _unfinished(self, batch_id: Any) -> models.QuerySet[JobRecord]:
         return self.records.filter(batch_id=batch_id, finished_at__isnull=True)
 
-    def _finish_or_tell(self, pk: int) -> bool:
-        """Finish one batch; one that cannot be finished keeps no other from it."""
-        try:
-            return self._finish(pk)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:
-            events.log(logger, logging.ERROR, "batch_unfinished", batch=pk, error=repr(error))
-            return False
+    def _finish(self, pk: int) -> list[int] | None:
+        """Finish one batch and enqueue what is to follow, and return the ids of that.
 
-    def _finish(self, pk: int) -> bool:
-        """Finish one batch and enqueue what is to follow; say whether it was ours to finish."""
+        None means that it was not ours to finish.
+        """
         with self.transaction():
             rows = self.batches.filter(pk=pk, finished_at__isnull=True, closed_at__isnull=False)
             # Two may come here together. The second waits, and finds the batch finished.
             batch = (rows.select_for_update() if self.locks_rows else rows).first()
             if batch is None or self._unfinished(pk).exists():
-                return False
+                return None
             found = self._count(pk)
             counts = {name: getattr(found, name) for name in OUTCOMES}
             rows.update(finished_at=self.clock(None), **counts)
@@ -143,10 +187,12 @@ class Batching(Activating, Storing):
             follow = [batch.on_finish]
             if not any((found.failed, found.cancelled, found.deleted)):
                 follow.insert(0, batch.on_success)
-            for call in follow:
-                if call is not None:
-                    self._store_prepared(pk, Prepared.read(call))
-        return True
+            stored = [
+                self._store_prepared(pk, Prepared.read(call))
+                for call in follow
+                if call is not None
+            ]
+        return [record.pk for record in stored if record is not None]
 
     def _count(self, pk: int) -> BatchProgress:
         # What was added first: a member is counted as succeeded when it is seen nowhere else.
@@ -167,14 +213,16 @@ class Batching(Activating, Storing):
             deleted=deleted,
         )
 
-    def _store_prepared(self, batch: int, prepared: Prepared) -> None:
+    def _store_prepared(self, batch: int, prepared: Prepared) -> JobRecord | None:
         terms, call = prepared.terms, prepared.call
         record = self.store(terms, call)
+        if record is None and not self.records.filter(held_queue_key=call.held_queue_key).exists():
+            record = self.store(terms, call)  # the holder has ended just now
         if record is None:  # its queue key is held: the holder stands for it, as in an enqueue
             events.log(
                 logger, logging.WARNING, "batch_call_held", batch=batch, job_name=terms.name
             )
-            return
+            return None
         if call.execution_key is not None:
             self.promote([(terms.partition, call.execution_key)])
         self.wake([terms.queue], delay=terms.delay if terms.is_later else None)
@@ -185,8 +233,4 @@ class Batching(Activating, Storing):
                 using=self.alias,
                 robust=True,
             )
-        if conf.current().INLINE:
-            from django_jobflow.testing.at_once import execute_at_once
-
-            engine: Any = self
-            transaction.on_commit(lambda: execute_at_once(engine, [record.pk]), using=self.alias)
+        return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -431,11 +431,15 @@ class JobRecord(JobFacts):
         """Delete the record as Django does, and count it if it was a member of a batch."""
         from django_jobflow.engines import engine_for
 
-        batch_id, engine = self.batch_id, engine_for(using or self._state.db)
+        pk: int | None = self.pk
+        if pk is None:
+            return super().delete(using, keep_parents)  # it says what is wrong
+        using = using or router.db_for_write(type(self), instance=self)
+        engine = engine_for(using)
         with engine.transaction():
+            members = engine.locked_members(engine.records.filter(pk=pk))
             deleted = super().delete(using, keep_parents)
-            if deleted[0] and batch_id is not None:
-                engine.note_deleted([batch_id])
+            engine.note_deleted([*members.values()])
         return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]

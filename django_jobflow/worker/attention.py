@@ -27,7 +27,8 @@ class Attention:
     @property
     def is_asked(self) -> bool:
         """Whether somebody waits for an end, as far as it is known."""
-        return bool(self._awaited)
+        now = time.monotonic()
+        return any(until > now for until in self._awaited.values())
 
     def hear(self, ids: Iterable[int]) -> None:
         """Take in that somebody waits for the records of these *ids*."""

@@ -151,10 +151,12 @@ class Coordinator:
     def _patience(self) -> float:
         """Return for how many seconds the first of the ends may wait: an eighth of a body's time.
 
-        Shortly where it frees a key or a place under a limit, or somebody waits for a result.
+        Shortly where it frees a key or a place under a limit, or somebody waits for a result;
+        and where slots stand idle, for which a job may come meanwhile.
         """
         is_awaited = self.ledger.frees_keys or self.fetch.has_freed or self.attention.is_asked
-        if is_awaited:
+        idle = self.running.room - len(self.ledger)
+        if is_awaited or idle > self.running.capacity * SHARE:
             return GATHER
         return max(GATHER, min(GATHER_OF_LONG, self.running.pace.seconds * SHARE))
 

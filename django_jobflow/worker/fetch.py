@@ -62,6 +62,7 @@ class Fetch:
         self._is_list_new = True
         self._shutters = Shutters()
         self._ended: Counter[str] = Counter()
+        self._has_room = False
         self.gates = Gates()
         self._gates_first = False
         self._released: set[str] = set()
@@ -294,16 +295,18 @@ class Fetch:
             self._shutters.open(reservation.queue)
         if reservation.queue in self.quotas or reservation.queue in self.limits:
             self.gates.note_room()
+            self._has_room = True
         if self.gates:
             self.gates.note_end(reservation)
 
     @property
     def has_freed(self) -> bool:
         """Whether places under a limit have become free here since the last ``freed``."""
-        return bool(self._ended or self.gates.freed)
+        return bool(self._ended or self.gates.freed or self._has_room)
 
     def freed(self, exchange: Exchange) -> list[str]:
         """Return the queues with places that this process has freed and not taken."""
+        self._has_room = False
         if not self.has_freed:
             return []
         taken = Counter(each.queue for each in (*exchange.started, *exchange.held))

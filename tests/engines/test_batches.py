@@ -466,6 +466,44 @@ class TroubleTests(BatchContract):
             record.message.partition(" error=")[0] for record in caplog.records
         ]
 
+    def test_trouble_of_the_database_with_one_keeps_no_other_from_it(self, monkeypatch):
+        (bad, _), (good, _) = self.closed(), self.closed()
+        finish = self.engine._finish
+
+        def fail(pk):
+            if pk == bad.pk:
+                raise OperationalError("It took too long.")
+            return finish(pk)
+
+        monkeypatch.setattr(self.engine, "_finish", fail)
+        with self.committed(), pytest.raises(OperationalError):
+            self.engine.finish_batches()
+
+        assert (False, True) == (self.is_finished(bad), self.is_finished(good))
+
+    def test_it_is_told_once(self, caplog):
+        bad, _ = self.closed()
+        Batch.objects.filter(pk=bad.pk).update(on_finish={"terms": {}, "call": {}})
+
+        with self.committed():
+            self.engine.finish_batches()
+            self.engine.finish_batches()
+
+        assert ["ERROR"] == [each.levelname for each in caplog.records if each.levelno > 10]
+
+    def test_many_that_cannot_finish_leave_room_for_others(self, monkeypatch):
+        monkeypatch.setattr("django_jobflow.engines.batching.SWEEP_BATCH", 2)
+        bad = [self.closed()[0] for _ in range(3)]
+        Batch.objects.update(on_finish={"terms": {}, "call": {}})
+        good, _ = self.closed()
+
+        for _ in range(4):
+            with self.committed():
+                self.engine.finish_batches()
+
+        assert self.is_finished(good)
+        assert not any(map(self.is_finished, bad))
+
     def test_sweep_reports_what_it_has_freed_before_it_finishes_batches(self, monkeypatch):
         lost = make(JobState.IN_PROGRESS, expires=NOON, max_attempts=5)
         heard = []
@@ -598,6 +636,22 @@ class DeletingTests(BatchContract):
 
         assert not BatchChange.objects.exists()
 
+    def test_members_of_many_batches_are_counted(self):
+        batches = [self.closed(JobState.FAILED, JobState.FAILED)[0] for _ in range(3)]
+
+        with self.committed():
+            assert (6, {"jobflow.JobRecord": 6}) == JobRecord.objects.distinct().delete()
+
+        assert [(2, 0, 2)] * 3 == [self.deleted(batch) for batch in batches]
+
+    def test_record_that_was_read_without_its_batch_is_counted(self):
+        batch, [member] = self.closed(JobState.FAILED)
+
+        with self.committed():
+            JobRecord(pk=member.pk).delete()
+
+        assert (1, 0, 1) == self.deleted(batch)
+
     def test_slice_is_refused_as_ever(self):
         with pytest.raises(TypeError, match="Cannot use 'limit' or 'offset' with delete"):
             JobRecord.objects.all()[:1].delete()
@@ -610,6 +664,19 @@ class InlineTests(BatchContract):
 
         names = SucceededJob.objects.order_by("pk").values_list("name", flat=True)
         assert ["shop.Row", "shop.Summary", "shop.CleanUp"] == list(names)
+
+    def test_error_of_what_follows_is_raised_if_errors_are(self):
+        class Failing(Job):
+            def perform(self):
+                raise KeyError("no")
+
+        with (
+            inline(raise_errors=True),
+            pytest.raises(KeyError),
+            self.committed(),
+            self.open(on_success=Failing.prepared()),
+        ):
+            pass
 
 
 @pytest.mark.django_db(transaction=True)

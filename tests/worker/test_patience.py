@@ -20,8 +20,10 @@ class PatienceTests:
         self.coordinator.inbox.close()
 
     def patience(self, seconds):
-        """Return that of a worker whose bodies take so many *seconds*."""
-        self.coordinator.running.pace.seconds = seconds
+        """Return that of a worker whose bodies take so many *seconds*, and fill its slots."""
+        running = self.coordinator.running
+        running.pace.seconds = seconds
+        running.executions |= dict.fromkeys(range(-running.threads + 1, 0))
         return self.coordinator._patience()
 
     def end(self, **facts):
@@ -49,6 +51,19 @@ class PatienceTests:
         self.end()
 
         assert GATHER == self.patience(0.5)
+
+    def test_end_on_a_queue_of_which_few_may_run_here_does_not_wait_longer(self):
+        self.coordinator.fetch.limits = {"default": 1}
+        self.end()
+
+        assert GATHER == self.patience(0.5)
+
+    def test_end_beside_idle_slots_does_not_wait_longer(self):
+        self.end()
+        self.coordinator.running.pace.seconds = 0.5
+        self.coordinator.running.threads = 20
+
+        assert GATHER == self.coordinator._patience()
 
     def test_end_that_somebody_waits_for_does_not_wait_longer(self):
         self.end()

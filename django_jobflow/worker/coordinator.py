@@ -154,11 +154,12 @@ class Coordinator:
         Shortly where it frees a key or a place under a limit, or somebody waits for a result;
         and where slots stand idle, for which a job may come meanwhile.
         """
+        patience = min(GATHER_OF_LONG, self.running.pace.seconds * SHARE)
+        if patience <= GATHER:  # first, since of short bodies there are many ends to look at
+            return GATHER
         is_awaited = self.ledger.frees_keys or self.fetch.has_freed or self.attention.is_asked
         idle = self.running.room - len(self.ledger)
-        if is_awaited or idle > self.running.capacity * SHARE:
-            return GATHER
-        return max(GATHER, min(GATHER_OF_LONG, self.running.pace.seconds * SHARE))
+        return GATHER if is_awaited or idle > self.running.capacity * SHARE else patience
 
     def _survive(self, action: Callable[[], object]) -> None:
         """Call *action*; after any trouble with the database, pause and reconnect."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.models.expressions import Combinable
 from django_jobflow import signals
 from django_jobflow.calls import Prepared
 from django_jobflow.declare import registry
+from django_jobflow.engines.ground import batched
 from django_jobflow.engines.operating import Operating
 from django_jobflow.exceptions import InvalidJob
 from django_jobflow.models import Batch, BatchProgress, JobRecord
@@ -132,11 +133,6 @@ class BatchVerbs(Operating):
         """Return batches that finished at *older_than* or before and have no member left."""
         members = self.records.filter(batch_id=OuterRef("pk"))
         return self.batches.filter(~Exists(members), finished_at__lte=older_than)
-
-
-def batched(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Yield *ids* in pieces; ``itertools.batched`` came with Python 3.12."""
-    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _itself(record: JobRecord) -> JobRecord:

@@ -15,7 +15,7 @@ from django_jobflow import conf, events, signals, states
 from django_jobflow.calls import Prepared
 from django_jobflow.declare import registry
 from django_jobflow.engines.activating import Activating
-from django_jobflow.engines.ground import SWEEP_BATCH
+from django_jobflow.engines.ground import SWEEP_BATCH, batched
 from django_jobflow.engines.storing import Storing
 from django_jobflow.exceptions import BatchClosed
 from django_jobflow.models import Batch, BatchChange, BatchProgress, JobRecord
@@ -80,10 +80,8 @@ class Batching(Activating, Storing):
     def note_deleted(self, batch_ids: Sequence[int]) -> None:
         """Count members that were deleted, each by the id of its batch."""
         counts = Counter(batch_ids)
-        every = sorted(counts)
-        for start in range(0, len(every), SWEEP_BATCH):
-            some = self.batches.filter(pk__in=every[start:][:SWEEP_BATCH])
-            unfinished = some.filter(finished_at__isnull=True).order_by("pk")
+        for some in batched(sorted(counts), SWEEP_BATCH):
+            unfinished = self.batches.filter(pk__in=some, finished_at__isnull=True).order_by("pk")
             ids = list(unfinished.values_list("pk", flat=True))
             self.batch_changes.bulk_create(
                 BatchChange(batch_id=pk, deleted=counts[pk]) for pk in ids
@@ -99,7 +97,8 @@ class Batching(Activating, Storing):
         """
         ids = sorted({pk for pk in batch_ids if pk is not None})
         if ids:
-            # A function of a name: before 6.1 Django cannot report the error of another.
+            # A function of a name: before 6.1 Django cannot report the error of another. What
+            # inline mode is to raise has to reach the caller.
             transaction.on_commit(
                 lambda: self.finish_batches(ids),
                 using=self.alias,

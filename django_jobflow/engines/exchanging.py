@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -103,9 +103,7 @@ class Exchanging(Gating, Settling):
         )
         if not found:
             return
-        moment = None
-        if any(each.expires_at is not None for each in found):
-            moment = self.now(now)
+        moment = self._moment_for(found, now)
         able = [each for each in found if is_for(demand, each, moment)]
         started = self.start(able, lease=demand.lease, now=now) if able else []
         ours = {each.id for each in started}
@@ -113,6 +111,10 @@ class Exchanging(Gating, Settling):
         exchange.started += started
         exchange.held += [each for each in found if each.id not in able_ids]
         exchange.lost += [each for each in able if each.id not in ours]
+
+    def _moment_for(self, found: Iterable[Reservation], now: datetime | None) -> datetime | None:
+        """Return what time it is, if any that was *found* may be too late."""
+        return self.now(now) if any(each.expires_at is not None for each in found) else None
 
 
 def is_for(demand: Demand, reservation: Reservation, moment: datetime | None) -> bool:

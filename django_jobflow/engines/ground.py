@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,6 +18,8 @@ from django_jobflow.engines.savepoints import Savepoints
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
 
+T = TypeVar("T")
+
 SWEEP_BATCH = 1000  # rows that one statement of a sweep takes
 
 FREED: dict[str, Any] = {"reserved_by": None, "reserved_at": None, "expires": None}
@@ -28,6 +30,11 @@ AVAILABLE_OR_WAITING = Case(
     default=Value(JobState.WAITING.value),
 )
 """The state of a record that is due: one with an execution key waits for its turn."""
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield *items* in pieces; ``itertools.batched`` came with Python 3.12."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def before(verb: str) -> list[str]:

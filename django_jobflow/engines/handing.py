@@ -29,7 +29,7 @@ def can_hand(leaving: Iterable[Ending], demand: Demand) -> bool:
     """
     return (
         demand.turns is None
-        and not demand.gates
+        and not (demand.gates or demand.quotas or demand.admits)
         and all(each.state is None and places_of(each.reservation.name) == 1 for each in leaving)
     )
 

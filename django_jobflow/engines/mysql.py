@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -112,7 +111,7 @@ class MySQLEngine(MySQLStoring, Engine):
             return super().exchange(endings, demands, limit, now)
         [demand] = demands
         limit = min(demand.limit, limit)
-        if limit <= 0 or demand.quotas or demand.admits or not can_hand(leaving, demand):
+        if limit <= 0 or not can_hand(leaving, demand):
             return super().exchange(endings, demands, limit, now)
         self._set_up_session()
         with self.transaction():
@@ -173,10 +172,12 @@ class MySQLEngine(MySQLStoring, Engine):
         now: datetime | None,
     ) -> None:
         """Start those who waited for a key; one whose key is held goes the common way."""
+        if not waiting:
+            return
         digests = ", ".join(f"'{grant_of(each).digest}'" for each in waiting)
         statement = START_NEXT.replace("{digests}", digests)
         try:
-            with transaction.atomic(using=self.alias) if waiting else nullcontext():
+            with transaction.atomic(using=self.alias):
                 self._promise(statement, waiting, demand.worker, demand.lease, now)
         except IntegrityError:  # of a key that had more places; one by one they tell which
             if len(waiting) == 1:
@@ -206,10 +207,6 @@ class MySQLEngine(MySQLStoring, Engine):
         self._promise(HOLD, held, demand.worker, demand.timeout, now)
         exchange.started += _promised(able, demand.worker, attempts=1)
         exchange.held += _promised(held, demand.worker, attempts=0)
-
-    def _moment_for(self, found: Iterable[Reservation], now: datetime | None) -> datetime | None:
-        """Return what time it is, if any that was *found* may be too late."""
-        return self.now(now) if any(each.expires_at is not None for each in found) else None
 
     def _candidates(
         self,

@@ -18,6 +18,7 @@ from django.db import IntegrityError, models, transaction
 
 from django_jobflow.attempts import Reservation, key_digest
 from django_jobflow.declare import registry
+from django_jobflow.engines.ground import batched
 from django_jobflow.engines.waking import Waking
 from django_jobflow.models import JobRecord, Limit
 from django_jobflow.states import JobState
@@ -117,9 +118,8 @@ class Promoting(Waking):
         """Give up to so many rows of each key their turn; return what was left of that."""
         left = dict(wanted)
         lost: set[Key] = set()
-        keys = sorted(wanted)
-        for start in range(0, len(keys), PROMOTE_BATCH):
-            lines = self._lines([(key, wanted[key]) for key in keys[start:][:PROMOTE_BATCH]])
+        for keys in batched(sorted(wanted), PROMOTE_BATCH):
+            lines = self._lines([(key, wanted[key]) for key in keys])
             for line in lines:
                 if line.is_limited:
                     del left[line.key]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from django.db import models
 
+from django_jobflow.engines.ground import batched
 from django_jobflow.engines.operating import Operating
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
@@ -70,7 +71,7 @@ class Purging(Operating):
 
 def _in_turn(
     rows: models.QuerySet[JobRecord], states: Collection[str], most: int | None
-) -> Iterator[list[int]]:
+) -> Iterator[Sequence[int]]:
     """Yield the ids of those of *rows* that are in *states*, by the thousand."""
     left = most
     for state in PURGED:
@@ -80,14 +81,13 @@ def _in_turn(
                 left = None if left is None else left - len(ids)
 
 
-def _newest_first(rows: models.QuerySet[JobRecord], most: int | None) -> Iterator[list[int]]:
+def _newest_first(rows: models.QuerySet[JobRecord], most: int | None) -> Iterator[Sequence[int]]:
     """Yield the ids of *rows*, by the thousand, and of *most* of them if that is given."""
     ids = rows.order_by("-pk").values_list("pk", flat=True)
     size = PURGE_READ if most is None else min(most, PURGE_READ)
     read, count = list(ids[:size]), 0
     while read:
-        for start in range(0, len(read), PURGE_BATCH):
-            yield read[start : start + PURGE_BATCH]
+        yield from batched(read, PURGE_BATCH)
         count += len(read)
         is_enough = len(read) < size or (most is not None and count >= most)
         read = [] if is_enough else list(ids.filter(pk__lt=read[-1])[:size])

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from django_jobflow.declare import registry
 from django_jobflow.engines import Engine, engine_for
+from django_jobflow.engines.ground import batched
 from django_jobflow.engines.repeating import again
 from django_jobflow.enqueue import Enqueuer
 from django_jobflow.exceptions import ArgumentError, InvalidJob
@@ -101,8 +102,7 @@ class Move:
 
     def _chunks(self) -> Iterator[Sequence[Any]]:
         """Yield the keys of what waits now; what comes later is for another run."""
-        ids = self.source.ids()
-        yield from (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+        yield from batched(self.source.ids(), CHUNK)
 
     def _rows(self) -> Iterator[Waiting]:
         for ids in self._chunks():

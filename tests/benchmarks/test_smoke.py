@@ -27,18 +27,15 @@ TINY = Options(
     rows=50,
     minutes=0.01,
 )
+DRAIN = ["noop", "noop, jobs", "noop, start to end"]
+LATENCY = ["call to start, p50", "call to start, p99"]
+KEYS = ["noop", "keyed", "hot", "hot-10ms", "noop, beside 100 on a queue at its limit of 40"]
 MEASURES = {
     "ours": {
-        "drain": ["noop", "noop, jobs", "noop, start to end"],
-        "latency": ["call to start, p50", "call to start, p99"],
+        "drain": DRAIN,
+        "latency": LATENCY,
         "enqueue": ["in bulk", "one by one"],
-        "keys": [
-            "noop",
-            "keyed",
-            "hot",
-            "hot-10ms",
-            "noop, beside 100 on a queue at its limit of 40",
-        ],
+        "keys": KEYS,
         "real": [
             f"insert{kind}{ends}"
             for kind in ("", "-raw")
@@ -46,15 +43,9 @@ MEASURES = {
         ],
     },
     "ours-sqlite": {
-        "drain": ["noop", "noop, jobs", "noop, start to end"],
-        "latency": ["call to start, p50", "call to start, p99"],
-        "keys": [
-            "noop",
-            "keyed",
-            "hot",
-            "hot-10ms",
-            "noop, beside 100 on a queue at its limit of 40",
-        ],
+        "drain": DRAIN,
+        "latency": LATENCY,
+        "keys": KEYS,
     },
 }
 

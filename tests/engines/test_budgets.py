@@ -273,13 +273,9 @@ class WorkerBudgetTests(BudgetContract):
         with self.costs(self.archiving + 2 + turns, merged=1 + 1, verb="settle"):
             self.engine.settle(endings)
 
-    @pytest.mark.parametrize("count", [1, 20])
-    def test_exchange_of_successes_for_new_work(self, count):
-        endings = [ending(make(JobState.IN_PROGRESS), Succeeded(1)) for _ in range(count)]
-        for _ in range(count):
-            make(name="known")
-        self.engine.exchange((), (), 0)  # sets the session up
-        demand = Demand(
+    def demand_of(self, endings):
+        """Return what the worker of *endings* asks for in their place."""
+        return Demand(
             worker=endings[0].reservation.worker,
             queues=None,
             limit=50,
@@ -287,6 +283,14 @@ class WorkerBudgetTests(BudgetContract):
             lease=MINUTE,
             timeout=MINUTE,
         )
+
+    @pytest.mark.parametrize("count", [1, 20])
+    def test_exchange_of_successes_for_new_work(self, count):
+        endings = [ending(make(JobState.IN_PROGRESS), Succeeded(1)) for _ in range(count)]
+        for _ in range(count):
+            make(name="known")
+        self.engine.exchange((), (), 0)  # sets the session up
+        demand = self.demand_of(endings)
 
         with self.costs(self.archiving + self.taking, merged=1, verb="settle"):
             assert count == len(self.engine.exchange(endings, [demand], 50).started)
@@ -300,14 +304,7 @@ class WorkerBudgetTests(BudgetContract):
         for key in keys:
             make(JobState.WAITING, execution_key=key, name="known")
         self.engine.exchange((), (), 0)  # sets the session up
-        demand = Demand(
-            worker=endings[0].reservation.worker,
-            queues=None,
-            limit=50,
-            names=frozenset({"known"}),
-            lease=MINUTE,
-            timeout=MINUTE,
-        )
+        demand = self.demand_of(endings)
         turns = 1 if self.has_own("_hand") else count
 
         # In a form of its own: three for the successes, who is next, what is AVAILABLE, the start.

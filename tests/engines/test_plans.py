@@ -148,7 +148,7 @@ class PlanTests:
 
     def exchange(self, queues, endings=()):
         demand = Demand(
-            worker="w",
+            worker=endings[0].reservation.worker if endings else "w",
             queues=queues,
             limit=20,
             names=frozenset(JobRecord.objects.values_list("name", flat=True)[:1]),
@@ -184,6 +184,47 @@ class PlanTests:
         assert not any(word in plan for plan in plans for word in WHOLE), plans
         assert not any("jobflow_job_lease" in plan for plan in plans), plans
         assert not any(map(reads_all_keys, plans)), plans
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="others plan each time")
+    @pytest.mark.parametrize(
+        ("queues", "index"),
+        [
+            (None, "jobflow_job_fetch_any"),
+            (("email",), "jobflow_job_fetch_queue"),
+            (("default", "email"), "jobflow_job_fetch_queue"),
+        ],
+    )
+    def test_plans_that_are_made_once_suit_any_values(self, queues, index):
+        for number in range(4):
+            make(JobState.WAITING, execution_key=f"k{number // 2}")
+        running = [*JobRecord.objects.filter(state=JobState.IN_PROGRESS)[:3]]
+        keyed = [make(JobState.IN_PROGRESS, execution_key=f"k{number}") for number in range(2)]
+        endings = [ending(record, Succeeded()) for record in running]
+        self.exchange(queues, endings[:2])()
+        self.exchange(queues, endings[2:])()  # from where the first has ended
+        self.exchange(queues, [ending(record, Succeeded()) for record in keyed])()
+
+        plans = self.generic_plans()
+
+        assert 2 <= len(plans)
+        for plan in plans:
+            assert index in plan, plan
+            assert "jobflow_job_lease" not in plan, plan
+            assert not any(word in plan for word in WHOLE), plan
+            assert not reads_all_keys(plan), plan
+
+    def generic_plans(self):
+        """Return the plans that the server keeps of this session's cycles."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, cardinality(parameter_types), custom_plans "
+                "FROM pg_prepared_statements "
+                "WHERE statement LIKE '%SKIP LOCKED%' AND statement LIKE '%UPDATE%'"
+            )
+            prepared = cursor.fetchall()
+        assert not any(planned_anew for _, _, planned_anew in prepared)
+        nothing = [f'"{name}"({", ".join(["NULL"] * count)})' for name, count, _ in prepared]
+        return [self.plan(f"EXECUTE {call}", None) for call in nothing]
 
     def test_first_in_each_line_is_looked_up(self):
         keys = [("", f"k{number}") for number in range(30)]

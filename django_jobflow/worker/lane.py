@@ -19,6 +19,7 @@ from django_jobflow.exceptions import CancelInterrupt, SoftTimeout
 from django_jobflow.execute import aexecute, interrupted, outcome_of, timed_out
 from django_jobflow.outcomes import Outcome, Released
 from django_jobflow.worker.connections import close_connections, read_arguments
+from django_jobflow.worker.deadlines import Deadlines
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.reports import Reports
 from django_jobflow.worker.softly import warned
@@ -50,7 +51,9 @@ class Lane:
         self.line: deque[Execution] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: dict[asyncio.Task[None], Execution] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._given_up: set[asyncio.Task[None]] = set()
+        self._deadlines = Deadlines()
 
     def hand_over(self, executions: Sequence[Execution]) -> None:
         """Execute them on the loop, each as soon as there is room."""
@@ -67,8 +70,13 @@ class Lane:
 
     def cancel(self, execution: Execution) -> None:
         """Cancel the task of *execution*, if it runs."""
-        if self._loop is not None and execution.task is not None:
-            self._loop.call_soon_threadsafe(execution.task.cancel)
+        if self._loop is not None and (task := execution.task) is not None:
+            self._loop.call_soon_threadsafe(task.cancel)
+
+    def give_up(self, execution: Execution) -> None:
+        """Cancel the task of *execution*, and let another have its place at once."""
+        if self._loop is not None and (task := execution.task) is not None:
+            self._loop.call_soon_threadsafe(self._give_up, task)
 
     def stop(self, timeout: float) -> None:
         """Cancel what runs and end the loop."""
@@ -105,18 +113,23 @@ class Lane:
         assert self._loop is not None
         task = self._loop.create_task(self._perform(execution))
         execution.task = task
-        self._tasks[task] = execution
+        self._tasks.add(task)
         task.add_done_callback(self._end)
 
     def _has_room(self) -> bool:
         """Say whether fewer bodies run than may, those left out that were given up."""
-        if len(self._tasks) < self.limit:
-            return True
-        return sum(not each.abandoned for each in self._tasks.values()) < self.limit
+        return len(self._tasks) - len(self._given_up) < self.limit
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        self._tasks.discard(task)
+        self._given_up.discard(task)
         self._fill()
+
+    def _give_up(self, task: asyncio.Task[None]) -> None:
+        if task in self._tasks:
+            self._given_up.add(task)
+            task.cancel()
+            self._fill()
 
     async def _perform(self, execution: Execution) -> None:
         trace = self._traces.pop() if self._traces else self.vitals.trace()
@@ -149,25 +162,28 @@ class Lane:
     async def _outcome(self, execution: Execution, trace: Trace | NoTrace) -> Outcome:
         context = execution.begin(self.reports.of(execution))
         trace.begin(execution)
-        limit = execution.reservation.timeout
-        seconds = limit.total_seconds() if limit is not None else None
-        timeout = asyncio.timeout(seconds)
+        task = execution.task
+        assert task is not None
+        self._deadlines.follow(execution, task)
+        stopped: BaseException | None = None
         try:
             # Threads, and so connections, of their own: on a shared one, a job's transaction
             # would take in the statements of all others.
-            async with timeout, ThreadSensitiveContext() as threads:
+            async with ThreadSensitiveContext() as threads:
                 try:
                     outcome = await self._body(execution, context)
                 finally:
                     if threads in SyncToAsync.context_to_thread_executor:  # it has used one
                         await asyncio.shield(sync_to_async(close_connections)())
-        except TimeoutError as error:
-            return timed_out(execution.reservation, error)
-        except asyncio.CancelledError:
-            return _cancelled(execution)
+        except asyncio.CancelledError as error:
+            stopped, outcome = error, _cancelled(execution)
         except BaseException as error:
-            return outcome_of(error)
-        return timed_out(execution.reservation) if timeout.expired() else outcome
+            outcome = outcome_of(error)
+        if not self._deadlines.leave(execution):
+            return outcome
+        # Asked to end by somebody else, too, it did not end for its deadline alone.
+        others = task.uncancel()
+        return outcome if stopped and others else timed_out(execution.reservation, stopped)
 
 
 def _cancelled(execution: Execution) -> Outcome:

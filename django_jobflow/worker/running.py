@@ -159,7 +159,7 @@ class Running:
             return self.away.abandon(execution, outcome)
         execution.end(outcome)
         if execution.job._is_async:
-            self.lane.cancel(execution)
+            self.lane.give_up(execution)
             return [execution]
         others = self.slots.replace(execution)
         for other in others:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from struct import Struct
 
@@ -13,8 +13,9 @@ Attempt = tuple[int, int]
 """The id of a record, and which of its reservations it is: numbers of attempts come again."""
 
 HEADER = Struct("=QQQQ")
-ENTRY = Struct("=QQd")
+CURRENT = Struct("=QQd")
 DEADLINE = Struct("=d")
+ENTRY = Struct("=QQ")
 NEVER = float("inf")
 
 KEPT = 1024  # bodies of one slot that are remembered: more than can wait to be settled
@@ -23,33 +24,34 @@ BEATS, CONTACTS, LEAVING, STOPPING_ALL = range(4)
 
 
 class Trace:
-    """What one slot runs and has run, in a ring of entries; one body at a time.
+    """What one slot runs, with its deadline, and has run, in a ring; one body at a time.
 
     Args:
         memory: Where it is written to.
-        offset: From where on.
+        current: From where on what it runs.
+        ring: From where on all that it has run.
     """
 
-    __slots__ = ("_memory", "_number", "_offset", "_place")
+    __slots__ = ("_current", "_memory", "_number", "_ring")
 
-    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+    def __init__(self, memory: mmap.mmap, current: int, ring: int) -> None:
         self._memory = memory
-        self._offset = offset
+        self._current = current
+        self._ring = ring
         self._number = -1
-        self._place = offset
 
     def begin(self, execution: Execution) -> None:
         """Note that a body is about to run."""
         self._number = (self._number + 1) % KEPT
-        self._place = self._offset + self._number * ENTRY.size
         reservation = execution.reservation
         attempt = reservation.id, reservation.reserved_count
         deadline = NEVER if execution.deadline is None else execution.deadline
-        ENTRY.pack_into(self._memory, self._place, *attempt, deadline)
+        ENTRY.pack_into(self._memory, self._ring + self._number * ENTRY.size, *attempt)
+        CURRENT.pack_into(self._memory, self._current, *attempt, deadline)
 
     def end(self) -> None:
         """Note that the body has ended: its attempt is begun, its deadline past caring."""
-        DEADLINE.pack_into(self._memory, self._place + ENTRY.size - DEADLINE.size, NEVER)
+        DEADLINE.pack_into(self._memory, self._current + CURRENT.size - DEADLINE.size, NEVER)
 
 
 class NoTrace:
@@ -100,10 +102,12 @@ class Vitals:
 
     def __init__(self, threads: int) -> None:
         self._traces = 3 * threads
-        self._memory = mmap.mmap(-1, HEADER.size + self._traces * KEPT * ENTRY.size)
-        self._memory[HEADER.size :] = ENTRY.pack(0, 0, NEVER) * (self._traces * KEPT)
+        self._rings = HEADER.size + self._traces * CURRENT.size
+        # The rings are zeros, so that what no slot has come to yet takes no memory.
+        self._memory = mmap.mmap(-1, self._rings + self._traces * KEPT * ENTRY.size)
+        self._memory[HEADER.size : self._rings] = CURRENT.pack(0, 0, NEVER) * self._traces
         self._header = memoryview(self._memory)[: HEADER.size].cast("Q")
-        self._deadlines = memoryview(self._memory)[HEADER.size :].cast("d")[2::3]
+        self._deadlines = memoryview(self._memory)[HEADER.size : self._rings].cast("d")[2::3]
         self._taken = count()
 
     # In the worker
@@ -127,7 +131,8 @@ class Vitals:
     def trace(self) -> Trace:
         """Return where one more slot leaves its trace; those that are too many share one."""
         number = min(next(self._taken), self._traces - 1)
-        return Trace(self._memory, HEADER.size + number * KEPT * ENTRY.size)
+        current = HEADER.size + number * CURRENT.size
+        return Trace(self._memory, current, self._rings + number * KEPT * ENTRY.size)
 
     # In the supervisor
 
@@ -149,7 +154,8 @@ class Vitals:
 
     def begun(self) -> frozenset[Attempt]:
         """Return what has begun and may not be settled, and some that is settled."""
-        return frozenset((job_id, count) for job_id, count, _ in self._read() if job_id)
+        attempts: Iterator[Attempt] = ENTRY.iter_unpack(self._memory[self._rings :])
+        return frozenset(attempt for attempt in attempts if attempt[0])
 
     def overdue(self, since: float) -> frozenset[Attempt]:
         """Return what runs and had to end by *since*, a moment of ``time.monotonic``."""
@@ -157,12 +163,11 @@ class Vitals:
             return frozenset()
         return frozenset(
             (job_id, count)
-            for job_id, count, deadline in self._read()
+            for job_id, count, deadline in CURRENT.iter_unpack(
+                self._memory[HEADER.size : self._rings]
+            )
             if job_id and deadline <= since
         )
-
-    def _read(self) -> list[tuple[int, int, float]]:
-        return list(ENTRY.iter_unpack(self._memory[HEADER.size :]))
 
     def _count_up(self, place: int) -> None:
         self._header[place] = (self._header[place] + 1) % 2**64

@@ -178,10 +178,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("kwargs", models.JSONField(blank=True, default=dict, verbose_name="arguments")),
-                ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
+                ("attempt", models.IntegerField(default=0, verbose_name="attempt")),
                 (
                     "max_attempts",
-                    models.PositiveIntegerField(default=1, verbose_name="attempts at most"),
+                    models.IntegerField(default=1, verbose_name="attempts at most"),
                 ),
                 (
                     "timeout",
@@ -232,9 +232,7 @@ class Migration(migrations.Migration):
                 ("batch_id", models.BigIntegerField(blank=True, null=True, verbose_name="batch")),
                 (
                     "progress",
-                    models.PositiveSmallIntegerField(
-                        blank=True, null=True, verbose_name="progress"
-                    ),
+                    models.SmallIntegerField(blank=True, null=True, verbose_name="progress"),
                 ),
                 (
                     "progress_message",
@@ -288,7 +286,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "reserved_count",
-                    models.PositiveIntegerField(default=0, verbose_name="reservations"),
+                    models.IntegerField(default=0, verbose_name="reservations"),
                 ),
                 (
                     "held_queue_key",
@@ -458,40 +456,34 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("attempt__lte", models.F("max_attempts")), ("max_attempts__gte", 1)
+                            ("attempt__range", (0, models.F("max_attempts"))),
+                            ("max_attempts__gte", 1),
                         ),
                         name="jobflow_job_attempts",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(
-                                (
-                                    "state__in",
-                                    ["AVAILABLE", "RESERVED", "RETRY", "SCHEDULED", "WAITING"],
-                                ),
-                                _negated=True,
-                            ),
                             ("attempt__lt", models.F("max_attempts")),
+                            ("finished_at__isnull", False),
+                            ("state__in", ["IN_PROGRESS"]),
                             _connector="OR",
                         ),
                         name="jobflow_job_attempt_left",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                ("state__in", ["IN_PROGRESS", "RESERVED"]),
-                                ("reserved_at__isnull", False),
-                                ("reserved_by__isnull", False),
-                                ("expires__isnull", False),
-                            ),
-                            models.Q(
-                                models.Q(
-                                    ("state__in", ["IN_PROGRESS", "RESERVED"]), _negated=True
+                        condition=models.Case(
+                            models.When(
+                                models.Q(("state__in", ["IN_PROGRESS", "RESERVED"])),
+                                then=models.Q(
+                                    ("reserved_at__isnull", False),
+                                    ("reserved_by__isnull", False),
+                                    ("expires__isnull", False),
                                 ),
-                                ("expires__isnull", True),
-                                ("reserved_by__isnull", True),
                             ),
-                            _connector="OR",
+                            default=models.Q(
+                                ("expires__isnull", True), ("reserved_by__isnull", True)
+                            ),
+                            output_field=models.BooleanField(),
                         ),
                         name="jobflow_job_holder",
                     ),
@@ -504,84 +496,45 @@ class Migration(migrations.Migration):
                         name="jobflow_job_started",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                ("state__in", ["CANCELLED", "FAILED"]),
-                                ("finished_at__isnull", False),
+                        condition=models.Case(
+                            models.When(
+                                models.Q(("state__in", ["CANCELLED", "FAILED"])),
+                                then=models.Q(("finished_at__isnull", False)),
                             ),
-                            models.Q(
-                                models.Q(("state__in", ["CANCELLED", "FAILED"]), _negated=True),
-                                ("finished_at__isnull", True),
-                            ),
-                            _connector="OR",
+                            default=models.Q(("finished_at__isnull", True)),
+                            output_field=models.BooleanField(),
                         ),
                         name="jobflow_job_ended_at",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                (
-                                    "state__in",
-                                    [
-                                        "AVAILABLE",
-                                        "IN_PROGRESS",
-                                        "RESERVED",
-                                        "RETRY",
-                                        "SCHEDULED",
-                                        "WAITING",
-                                    ],
-                                ),
-                                ("queue_key__isnull", False),
-                                ("held_queue_key__isnull", False),
-                            ),
-                            models.Q(
+                        condition=models.Case(
+                            models.When(
                                 models.Q(
-                                    (
-                                        "state__in",
-                                        [
-                                            "AVAILABLE",
-                                            "IN_PROGRESS",
-                                            "RESERVED",
-                                            "RETRY",
-                                            "SCHEDULED",
-                                            "WAITING",
-                                        ],
-                                    ),
-                                    ("queue_key__isnull", False),
-                                    _negated=True,
+                                    ("finished_at__isnull", True), ("queue_key__isnull", False)
                                 ),
-                                ("held_queue_key__isnull", True),
+                                then=models.Q(("held_queue_key__isnull", False)),
                             ),
-                            _connector="OR",
+                            default=models.Q(("held_queue_key__isnull", True)),
+                            output_field=models.BooleanField(),
                         ),
                         name="jobflow_job_queue_key_held",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                models.Q(
-                                    ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
-                                    models.Q(("parked_for__isnull", False), ("state", "WAITING")),
-                                    _connector="OR",
-                                ),
-                                ("execution_key__isnull", False),
-                                ("held_execution_key__isnull", False),
-                            ),
-                            models.Q(
+                        condition=models.Case(
+                            models.When(
                                 models.Q(
                                     models.Q(
-                                        ("state__in", ["AVAILABLE", "IN_PROGRESS", "RESERVED"]),
-                                        models.Q(
-                                            ("parked_for__isnull", False), ("state", "WAITING")
-                                        ),
+                                        ("state__in", ["AVAILABLE"]),
+                                        ("reserved_by__isnull", False),
+                                        ("parked_for__isnull", False),
                                         _connector="OR",
                                     ),
                                     ("execution_key__isnull", False),
-                                    _negated=True,
                                 ),
-                                ("held_execution_key__isnull", True),
+                                then=models.Q(("held_execution_key__isnull", False)),
                             ),
-                            _connector="OR",
+                            default=models.Q(("held_execution_key__isnull", True)),
+                            output_field=models.BooleanField(),
                         ),
                         name="jobflow_job_execution_key_held",
                     ),
@@ -682,10 +635,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("kwargs", models.JSONField(blank=True, default=dict, verbose_name="arguments")),
-                ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
+                ("attempt", models.IntegerField(default=0, verbose_name="attempt")),
                 (
                     "max_attempts",
-                    models.PositiveIntegerField(default=1, verbose_name="attempts at most"),
+                    models.IntegerField(default=1, verbose_name="attempts at most"),
                 ),
                 (
                     "timeout",
@@ -739,9 +692,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "progress",
-                    models.PositiveSmallIntegerField(
-                        blank=True, null=True, verbose_name="progress"
-                    ),
+                    models.SmallIntegerField(blank=True, null=True, verbose_name="progress"),
                 ),
                 (
                     "progress_message",

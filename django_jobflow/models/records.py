@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models, router
-from django.db.models import Q
+from django.db.models import BooleanField, Case, Q, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
@@ -27,16 +27,16 @@ def _in(some: frozenset[JobState]) -> Q:
     return Q(state__in=sorted(state.value for state in some))
 
 
-PARKED = Q(state=JobState.WAITING.value, parked_for__isnull=False)
-"""What waits for its job, and no more for its execution key: it holds that."""
+def _either(condition: Q, then: Q, otherwise: Q) -> Case:
+    """*then* where the *condition* holds, and *otherwise* where not, each of them said once."""
+    return Case(When(condition, then=then), default=otherwise, output_field=BooleanField())
 
 
-def _held_while(key: str, holding: Q) -> Q:
+def _held_while(key: str, holding: Q) -> Case:
     """A record that is *holding* has *key* for itself if it has one; no other record does."""
     holds = holding & Q(**{f"{key}__isnull": False})
-    return (holds & Q(**{f"held_{key}__isnull": False})) | (
-        ~holds & Q(**{f"held_{key}__isnull": True})
-    )
+    held = f"held_{key}__isnull"
+    return _either(holds, Q(**{held: False}), Q(**{held: True}))
 
 
 class JobFacts(models.Model):
@@ -48,8 +48,8 @@ class JobFacts(models.Model):
     priority = models.SmallIntegerField(_("priority"), default=0)
     args = models.JSONField(_("positional arguments"), blank=True, default=list)
     kwargs = models.JSONField(_("arguments"), blank=True, default=dict)
-    attempt = models.PositiveIntegerField(_("attempt"), default=0)
-    max_attempts = models.PositiveIntegerField(_("attempts at most"), default=1)
+    attempt = models.IntegerField(_("attempt"), default=0)
+    max_attempts = models.IntegerField(_("attempts at most"), default=1)
     timeout = models.DurationField(_("time limit"), null=True, blank=True)
     queue_key = ExactCharField(_("queue key"), max_length=255, null=True, blank=True)
     execution_key = ExactCharField(_("execution key"), max_length=255, null=True, blank=True)
@@ -63,7 +63,7 @@ class JobFacts(models.Model):
     meta = models.JSONField(_("meta"), blank=True, default=dict)
     # No foreign key: a member outlives its batch, and rows are deleted without looking at it.
     batch_id = models.BigIntegerField(_("batch"), null=True, blank=True)
-    progress = models.PositiveSmallIntegerField(_("progress"), null=True, blank=True)
+    progress = models.SmallIntegerField(_("progress"), null=True, blank=True)
     progress_message = models.CharField(
         _("progress message"), max_length=200, blank=True, default=""
     )
@@ -111,7 +111,7 @@ class JobRecord(JobFacts):
     updated_at = models.DateTimeField(_("changed at"), db_default=Now())
     cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True, blank=True)
     # Never goes back, unlike attempts, so that no two holds of a record are alike.
-    reserved_count = models.PositiveIntegerField(_("reservations"), default=0)
+    reserved_count = models.IntegerField(_("reservations"), default=0)
     # Digests of the keys while they are held, NULL otherwise: a unique index on them decides
     # who holds a key, the same way on every database.
     held_queue_key = ExactCharField(max_length=32, null=True, editable=False)
@@ -217,6 +217,9 @@ class JobRecord(JobFacts):
                 unique=True,
             ),
         ]
+        # PostgreSQL reads the text of each from its catalogue at every statement that writes a
+        # row, and lists of states are long. So what follows of a state is asked instead where
+        # another constraint sees to it: ``reserved_by`` for HELD, ``finished_at`` for ENDED.
         constraints = [
             models.CheckConstraint(name="jobflow_job_state", condition=_in(frozenset(JobState))),
             models.CheckConstraint(
@@ -224,21 +227,21 @@ class JobRecord(JobFacts):
             ),
             models.CheckConstraint(
                 name="jobflow_job_attempts",
-                condition=Q(max_attempts__gte=1, attempt__lte=models.F("max_attempts")),
+                condition=Q(max_attempts__gte=1, attempt__range=(0, models.F("max_attempts"))),
             ),
             models.CheckConstraint(
                 name="jobflow_job_attempt_left",
-                condition=~_in(states.ATTEMPT_LEFT) | Q(attempt__lt=models.F("max_attempts")),
+                condition=Q(attempt__lt=models.F("max_attempts"))
+                | Q(finished_at__isnull=False)
+                | _in(states.UNFINISHED - states.ATTEMPT_LEFT),
             ),
             models.CheckConstraint(
                 name="jobflow_job_holder",
-                condition=(
-                    (
-                        _in(states.HELD)
-                        & Q(reserved_by__isnull=False, reserved_at__isnull=False)
-                        & Q(expires__isnull=False)
-                    )
-                    | (~_in(states.HELD) & Q(reserved_by__isnull=True, expires__isnull=True))
+                condition=_either(
+                    _in(states.HELD),
+                    Q(reserved_by__isnull=False, reserved_at__isnull=False)
+                    & Q(expires__isnull=False),
+                    Q(reserved_by__isnull=True, expires__isnull=True),
                 ),
             ),
             models.CheckConstraint(
@@ -248,18 +251,22 @@ class JobRecord(JobFacts):
             ),
             models.CheckConstraint(
                 name="jobflow_job_ended_at",
-                condition=(
-                    (_in(states.ENDED) & Q(finished_at__isnull=False))
-                    | (~_in(states.ENDED) & Q(finished_at__isnull=True))
+                condition=_either(
+                    _in(states.ENDED), Q(finished_at__isnull=False), Q(finished_at__isnull=True)
                 ),
             ),
             models.CheckConstraint(
                 name="jobflow_job_queue_key_held",
-                condition=_held_while("queue_key", _in(states.UNFINISHED)),
+                condition=_held_while("queue_key", Q(finished_at__isnull=True)),
             ),
             models.CheckConstraint(
                 name="jobflow_job_execution_key_held",
-                condition=_held_while("execution_key", _in(states.KEYED) | PARKED),
+                condition=_held_while(
+                    "execution_key",
+                    _in(states.KEYED - states.HELD)
+                    | Q(reserved_by__isnull=False)
+                    | Q(parked_for__isnull=False),
+                ),
             ),
             models.CheckConstraint(
                 name="jobflow_job_failed_as",

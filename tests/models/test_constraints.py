@@ -34,7 +34,7 @@ ILLEGAL = {
         *each(states.HELD, reserved_by=None),
         *each(states.HELD, reserved_at=None),
         *each(states.HELD, expires=None),
-        *each(set(JobState) - states.HELD, reserved_by="host-1:4711"),
+        *each(set(JobState) - states.HELD, reserved_by="host-1:4711", execution_key=None),
         {"expires": "2026-11-21T12:00Z"},
     ],
     "jobflow_job_started": [
@@ -42,7 +42,7 @@ ILLEGAL = {
         {"state": JobState.IN_PROGRESS, "started_at": None},
     ],
     "jobflow_job_ended_at": [
-        *each(states.ENDED, finished_at=None),
+        *each(states.ENDED, finished_at=None, attempt=1),
         *each(states.UNFINISHED, finished_at="2026-11-21T12:00Z"),
     ],
     "jobflow_job_queue_key_held": [

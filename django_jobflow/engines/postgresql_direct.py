@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
-from psycopg.generators import execute
+from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGconn
 
 USES = 3  # on one connection, before a statement is prepared there: that is a round trip
+
+PIPELINES = psycopg.Pipeline.is_supported()  # by the libpq that is there
 
 GOOD = {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}
 
@@ -103,12 +107,60 @@ def row(connection: Any, statement: Prepared, texts: Sequence[bytes | None]) -> 
     """
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
-        if statement.name not in (names := _kept[raw].names):
-            raw.pgconn.send_prepare(*statement)
-            _result(raw)
-            names.add(statement.name)
+        _keep(raw, statement)
         raw.pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
         result = _result(raw)
+    return _values(result)
+
+
+def row_and_word(
+    connection: Any, statement: Prepared, texts: Sequence[bytes | None], word: str
+) -> tuple[list[bytes], bool]:
+    """Do what ``row`` does, and execute *word* once that is committed, in the same round trip.
+
+    Returns:
+        The row, and whether *word* was executed without an error.
+    """
+    raw: psycopg.Connection[Any] = connection.connection
+    with connection.wrap_database_errors:
+        _keep(raw, statement)
+        pgconn = raw.pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
+            pgconn.pipeline_sync()  # commits
+            pgconn.send_query_params(word.encode(), None)
+            pgconn.pipeline_sync()
+            result, said = raw.wait(_results_of_two(pgconn))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            connection.close()  # answers that are still to come would be taken for later ones
+            raise
+        if result.status not in GOOD:
+            raise error_from_result(result, raw.info.encoding)
+    return _values(result), said.status in GOOD
+
+
+def _results_of_two(pgconn: PGconn) -> PQGen[list[Any]]:
+    """Return the results of two statements, each of them followed by a synchronization."""
+    yield from send(pgconn)
+    found = []
+    for _ in range(2):
+        [result] = yield from fetch_many(pgconn)
+        found.append(result)
+        yield from fetch_many(pgconn)
+    return found
+
+
+def _keep(raw: psycopg.Connection[Any], statement: Prepared) -> None:
+    """Prepare *statement* in the session, unless it is."""
+    if statement.name not in (names := _kept[raw].names):
+        raw.pgconn.send_prepare(*statement)
+        _result(raw)
+        names.add(statement.name)
+
+
+def _values(result: Any) -> list[bytes]:
     return [result.get_value(0, place) or b"" for place in range(result.nfields)]
 
 

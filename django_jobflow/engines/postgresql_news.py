@@ -68,11 +68,20 @@ class Said:
             due_at: By ``time.monotonic``, as *now*.
         """
         now = time.monotonic() if now is None else now
-        names = [name for name in queues if now - self._queues.get(name, -QUIET) >= QUIET]
+        names = self.unsaid(queues, now)
+        self.note(names, now)
+        return payload_of(names, None if due_at is None else self._news_of(due_at, now))
+
+    def unsaid(self, queues: Collection[str], now: float) -> list[str]:
+        """Return those of *queues* of which nothing was said just before *now*."""
+        return [name for name in queues if now - self._queues.get(name, -QUIET) >= QUIET]
+
+    def note(self, names: Collection[str], now: float) -> None:
+        """Take in that since *now*, or later, work on the queues of these *names* was told of."""
         if len(self._queues) > MOST:
             self._queues.clear()
-        self._queues.update(dict.fromkeys(names, now))
-        return payload_of(names, None if due_at is None else self._news_of(due_at, now))
+        for name in names:
+            self._queues[name] = now
 
     def _news_of(self, due_at: float, now: float) -> float | None:
         due_at = max(due_at, now + QUIET)

@@ -15,7 +15,14 @@ from django.db import Error, transaction
 from django_jobflow import conf, events
 from django_jobflow.engines.awaiting import Leave
 from django_jobflow.engines.base import Engine
-from django_jobflow.engines.postgresql_news import ANY, AWAITED, ENDED_CHANNEL, Said, notify
+from django_jobflow.engines.postgresql_news import (
+    ANY,
+    AWAITED,
+    ENDED_CHANNEL,
+    Said,
+    notify,
+    payload_of,
+)
 from django_jobflow.engines.waking import Attend, Hear, ignore
 
 if TYPE_CHECKING:
@@ -65,6 +72,22 @@ class Notifying(Engine):
         else:
             news = News(self, queues, delay)
             transaction.on_commit(news.tell, using=self.alias, robust=True)
+
+    def news_of(self, queue: str, now: float) -> str:
+        """Return the statement that tells of work on *queue*; empty if others were told just now.
+
+        Args:
+            now: By ``time.monotonic``, before that work is committed.
+        """
+        unsaid = _said[self.alias].unsaid((queue,), now)
+        return notify(payload_of(unsaid)) if unsaid else ""
+
+    def note_news(self, queue: str, now: float, said: bool) -> None:
+        """Take in whether the statement of ``news_of`` was executed, after its *now*."""
+        if said:
+            _said[self.alias].note((queue,), now)
+        else:
+            events.log(logger, logging.WARNING, "wake_up_failed", error="NOTIFY was refused")
 
     def _say(self, statement: str) -> None:
         """Execute a statement that has neither values nor rows, in the quickest way."""

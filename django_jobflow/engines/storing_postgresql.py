@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
@@ -110,6 +111,7 @@ class PostgreSQLStoring(Notifying):
     def _stored_directly(self, terms: Terms, call: Call) -> list[tuple[Any, ...]] | None:
         """Insert by a prepared statement, past the cursor; None where that is not the way.
 
+        Idle workers are told in the same round trip, if they are not told of others just now.
         A queue key may have to wait for another's transaction, and moments have a form for
         each setting.
         """
@@ -127,8 +129,14 @@ class PostgreSQLStoring(Notifying):
         if raw is None or not direct.is_worth_it(raw, statement):
             return None
         texts = [*common, *(text.encode() for text in given.values())]
+        now = time.monotonic()
+        news = self.news_of(terms.queue, now) if call.execution_key is None else ""
         try:
-            pk, created_at = direct.row(connection, statement, texts)
+            if news and direct.PIPELINES:
+                (pk, created_at), said = direct.row_and_word(connection, statement, texts, news)
+                self.note_news(terms.queue, now, said)
+            else:
+                pk, created_at = direct.row(connection, statement, texts)
         except Error as error:
             if code_of(error) not in UNKEPT:
                 raise

@@ -302,6 +302,8 @@ class Coordinator:
 
     def _after_commit(self, endings: list[Ending], exchange: Exchange) -> None:
         self.running.hand_over(self._executions(exchange.started))
+        if exchange.started and not endings:
+            time.sleep(0)  # a slot that stood idle needs the interpreter, and sooner than we do
         self.ledger.close(endings, exchange)
         for ending in endings:
             if ending.delay is not None:

@@ -1,15 +1,23 @@
 import asyncio
+import time
+from collections import defaultdict
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import InternalError, connection, transaction
+from django.db import InternalError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobflow import Job
 from django_jobflow.declare import registry
-from django_jobflow.engines import storing_postgresql
+from django_jobflow.engines import postgresql_waking, storing_postgresql
+from django_jobflow.engines.postgresql_news import QUIET, Said
 from django_jobflow.models import JobRecord
 from tests.engines.contract import HOUR, NOON, ServedByEngines, columns, stored
+
+if connection.vendor == "postgresql":
+    from django_jobflow.engines import postgresql_direct as direct
+
+PATIENCE = 30  # seconds after which a test gives up waiting for a notice
 
 pytestmark = pytest.mark.skipif(
     not hasattr(connection.features, "uses_server_side_binding"),
@@ -175,3 +183,57 @@ class PreparedInsertTests:
 
         with pytest.raises(SynchronousOnlyOperation):
             asyncio.run(enqueue())
+
+    @pytest.fixture
+    def unsaid(self, monkeypatch):
+        """Nothing has been told of just now."""
+        monkeypatch.setattr(postgresql_waking, "_said", defaultdict(Said))
+
+    @pytest.fixture
+    def other(self):
+        other = connection.copy()
+        yield other
+        other.close()
+
+    def test_workers_are_told_in_the_same_round_trip(self, unsaid, other, monkeypatch):
+        self.enqueue_often()
+        with other.cursor() as cursor:
+            cursor.execute("LISTEN jobflow")
+        postgresql_waking._said.clear()
+        said_apart = []
+        monkeypatch.setattr(direct, "say", lambda connection, word: said_apart.append(word))
+
+        began = time.monotonic()
+        record = self.receipt.enqueue(1)
+        took = time.monotonic() - began
+
+        [notice] = other.connection.notifies(timeout=PATIENCE, stop_after=1)
+        assert "default" == notice.payload
+        assert columns(stored(record)) == columns(record)
+        assert not said_apart or took >= QUIET  # what others cannot rely on is said once more
+
+    def test_call_whose_notice_is_refused_is_stored(self):
+        self.enqueue_often()
+        [(name, text)] = self.run("SELECT name, statement FROM pg_prepared_statements")
+        statement = direct.Prepared(name.encode(), text.encode())
+        [(types,)] = self.run("SELECT parameter_types::text[] FROM pg_prepared_statements")
+        fitting = {"character varying": b"AVAILABLE", "jsonb": b"{}", "interval": b"1 s"}
+        texts = [fitting.get(kind, b"1") for kind in types]
+
+        row, is_said = direct.row_and_word(connection, statement, texts, "NOTIFY 'not so'")
+
+        assert not is_said
+        assert JobRecord.objects.filter(pk=int.from_bytes(row[0])).exists()
+
+    def test_after_a_cut_the_next_call_connects_anew(self, unsaid, other):
+        self.enqueue_often()
+        [(pid,)] = self.run("SELECT pg_backend_pid()")
+        postgresql_waking._said.clear()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+        with pytest.raises(OperationalError):
+            self.receipt.enqueue(1)
+
+        self.receipt.enqueue(1)
+        assert self.OFTEN + 1 == JobRecord.objects.count()

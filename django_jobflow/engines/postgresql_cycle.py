@@ -16,8 +16,9 @@ from django_jobflow.attempts import Demand, Exchange, Reservation
 from django_jobflow.engines.postgresql_ends import GONE, OVER
 from django_jobflow.engines.statements import JOB, duration, in_order, read_json
 
-# What this worker is not to execute is only promised to it: no attempt is counted.
-ABLE = "(name = ANY(%(names)s::text[]) AND (expires_at IS NULL OR expires_at > {moment}))"
+# What this worker is not to execute is only promised to it: no attempt is counted. The names are
+# the keys of an object, among which the server finds one without a look at each.
+ABLE = "(jsonb_exists(%(names)s::jsonb, name) AND (expires_at IS NULL OR expires_at > {moment}))"
 TAKEN_VALUES = f"""reserved_by = %(worker)s, reserved_at = {{moment}}, updated_at = {{moment}},
         reserved_count = reserved_count + 1,
         state = CASE WHEN {ABLE} THEN 'IN_PROGRESS' ELSE 'RESERVED' END,
@@ -147,6 +148,5 @@ def _read_seldom(text: str) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=8)
 def _names(names: frozenset[str]) -> str:
-    """Return *names* as PostgreSQL writes an array; made once, since it is sent each cycle."""
-    quoted = (name.replace("\\", "\\\\").replace('"', '\\"') for name in sorted(names))
-    return "{" + ",".join(f'"{name}"' for name in quoted) + "}"
+    """Return *names* as the keys of an object; made once, since it is sent each cycle."""
+    return json.dumps(dict.fromkeys(sorted(names), 0))

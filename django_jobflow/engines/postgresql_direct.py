@@ -19,7 +19,7 @@ from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ExecStatus, Format, TransactionStatus
-from psycopg.pq.abc import PGconn
+from psycopg.pq.abc import PGconn, PGresult
 
 USES = 3  # on one connection, before a statement is prepared there: that is a round trip
 
@@ -119,9 +119,11 @@ def row_and_word(
     """Do what ``row`` does, and execute *word* once that is committed, in the same round trip.
 
     Returns:
-        The row, and whether *word* was executed without an error.
+        The row, and whether *word* is known to have been executed. It raises for nothing that
+        comes after the commit of the row: whoever heard of that would store it once more.
     """
     raw: psycopg.Connection[Any] = connection.connection
+    answers: list[list[PGresult]] = []
     with connection.wrap_database_errors:
         _keep(raw, statement)
         pgconn = raw.pgconn
@@ -131,25 +133,42 @@ def row_and_word(
             pgconn.pipeline_sync()  # commits
             pgconn.send_query_params(word.encode(), None)
             pgconn.pipeline_sync()
-            result, said = raw.wait(_results_of_two(pgconn))
+            raw.wait(_answers_to_two(pgconn, answers))
             pgconn.exit_pipeline_mode()
-        except BaseException:
-            connection.close()  # answers that are still to come would be taken for later ones
-            raise
-        if result.status not in GOOD:
-            raise error_from_result(result, raw.info.encoding)
-    return _values(result), said.status in GOOD
+        except BaseException as error:
+            connection.close()  # what is still to come would be taken for later answers
+            if not answers or not isinstance(error, psycopg.Error):
+                raise
+        result = _good(raw, answers[0])
+    said = answers[1] if len(answers) > 1 else []
+    return _values(result), bool(said) and all(each.status in GOOD for each in said)
 
 
-def _results_of_two(pgconn: PGconn) -> PQGen[list[Any]]:
-    """Return the results of two statements, each of them followed by a synchronization."""
+def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None]:
+    """Read what the server answers to two statements, each followed by a synchronization.
+
+    That is where it commits, so an error may come behind a result.
+
+    Args:
+        answers: Gets the results of each statement once its commit is known to be over.
+    """
     yield from send(pgconn)
-    found = []
     for _ in range(2):
-        [result] = yield from fetch_many(pgconn)
-        found.append(result)
-        yield from fetch_many(pgconn)
-    return found
+        results: list[PGresult] = []
+        try:
+            while not (some := (yield from fetch_many(pgconn))) or not _is_sync(some):
+                if not some:
+                    raise psycopg.OperationalError("The connection was lost.")
+                results += some
+        except psycopg.Error:
+            if any(each.status not in GOOD for each in results):
+                answers.append(results)  # why the server has closed the connection
+            raise
+        answers.append(results)
+
+
+def _is_sync(results: Sequence[PGresult]) -> bool:
+    return results[0].status == ExecStatus.PIPELINE_SYNC
 
 
 def _keep(raw: psycopg.Connection[Any], statement: Prepared) -> None:
@@ -172,8 +191,13 @@ def say(connection: Any, statement: str) -> None:
         _result(raw)
 
 
-def _result(raw: psycopg.Connection[Any]) -> Any:
-    result = raw.wait(execute(raw.pgconn))[0]
-    if result.status not in GOOD:
-        raise error_from_result(result, raw.info.encoding)
-    return result
+def _result(raw: psycopg.Connection[Any]) -> PGresult:
+    return _good(raw, raw.wait(execute(raw.pgconn)))
+
+
+def _good(raw: psycopg.Connection[Any], results: Sequence[PGresult]) -> PGresult:
+    """Return the first of *results*, unless there is an error: that of a commit comes last."""
+    for result in results:
+        if result.status not in GOOD:
+            raise error_from_result(result, raw.info.encoding)
+    return results[0]

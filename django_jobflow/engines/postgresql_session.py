@@ -14,19 +14,16 @@ from django_jobflow.engines.waking import Glance
 UNPREPARED = {"26000", "42P05"}  # what a pooler without prepared statements makes of one
 
 # The statements of a cycle are prepared, so that they are planned once. Their plan has to be
-# right for a table of any size, also if it is empty when the plan is made. By itself the server
-# would take a plan for the values at hand to be so much cheaper that it makes one each time,
-# which costs it twice what the statement does.
-SETTINGS = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-SESSION = "SELECT " + ", ".join(
-    f"set_config('{name}', '{value}', false)" for name, value in SETTINGS.items()
-)
-END_OF_SESSION = "; ".join(f"RESET {name}" for name in SETTINGS)
+# right for a table of any size, also if it is empty when the plan is made.
+SETTINGS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+# By itself the server would take a plan for the values at hand to be so much cheaper that it
+# makes one each time, which costs it twice what the statement does. States stand in our own
+# statements as literals, but not in those of the ORM where the server binds the values: planned
+# without these, they find no partial index.
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
+
+END_OF_SESSION = "; ".join(f"RESET {name}" for name in SETTINGS | PLANNED_ONCE)
 
 
 class Served(Notifying):
@@ -59,8 +56,13 @@ class Served(Notifying):
         if not self.keeps_sessions:
             self.prepares = False
             return
+        binds = connection.settings_dict["OPTIONS"].get("server_side_binding") is True
+        settings = SETTINGS if binds else SETTINGS | PLANNED_ONCE
+        said = ", ".join(
+            f"set_config('{name}', '{value}', false)" for name, value in settings.items()
+        )
         with connection.cursor() as cursor:
-            cursor.execute(SESSION)
+            cursor.execute(f"SELECT {said}")
         self._session = connection.connection
 
     def _serves_slots(self) -> bool:

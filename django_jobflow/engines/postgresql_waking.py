@@ -40,6 +40,7 @@ class Notifying(Engine):
     """The engine of PostgreSQL, as far as it wakes workers."""
 
     _pooled = False
+    _told_of: str | None = None  # the queue of a call that was told of as it was stored
 
     @property
     def keeps_sessions(self) -> bool:
@@ -55,6 +56,9 @@ class Notifying(Engine):
     def wake(
         self, queues: Collection[str] | None = None, *, delay: timedelta | None = None
     ) -> None:
+        told_of, self._told_of = self._told_of, None
+        if told_of is not None and delay is None and queues == [told_of]:
+            return
         # NOTIFY needs no session, so a client of a pooler wakes workers that are not.
         if conf.current().WAKE_UP == "poll":
             return
@@ -82,12 +86,13 @@ class Notifying(Engine):
         unsaid = _said[self.alias].unsaid((queue,), now)
         return notify(payload_of(unsaid)) if unsaid else ""
 
-    def note_news(self, queue: str, now: float, said: bool) -> None:
-        """Take in whether the statement of ``news_of`` was executed, after its *now*."""
-        if said:
-            _said[self.alias].note((queue,), now)
-        else:
-            events.log(logger, logging.WARNING, "wake_up_failed", error="NOTIFY was refused")
+    def note_news(self, queue: str, now: float) -> None:
+        """Take in that the statement of ``news_of`` was executed, after its *now*.
+
+        The next ``wake`` is for the same work, and has nothing to say.
+        """
+        _said[self.alias].note((queue,), now)
+        self._told_of = queue
 
     def _say(self, statement: str) -> None:
         """Execute a statement that has neither values nor rows, in the quickest way."""

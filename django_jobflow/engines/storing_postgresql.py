@@ -134,7 +134,8 @@ class PostgreSQLStoring(Notifying):
         try:
             if news and direct.PIPELINES:
                 (pk, created_at), said = direct.row_and_word(connection, statement, texts, news)
-                self.note_news(terms.queue, now, said)
+                if said:
+                    self.note_news(terms.queue, now)
             else:
                 pk, created_at = direct.row(connection, statement, texts)
         except Error as error:

@@ -471,19 +471,21 @@ class Migration(migrations.Migration):
                         name="jobflow_job_attempt_left",
                     ),
                     models.CheckConstraint(
-                        condition=models.Case(
-                            models.When(
-                                models.Q(("state__in", ["IN_PROGRESS", "RESERVED"])),
-                                then=models.Q(
-                                    ("reserved_at__isnull", False),
-                                    ("reserved_by__isnull", False),
-                                    ("expires__isnull", False),
+                        condition=models.Q(
+                            models.Q(
+                                ("state__in", ["IN_PROGRESS", "RESERVED"]),
+                                ("reserved_at__isnull", False),
+                                ("reserved_by__isnull", False),
+                                ("expires__isnull", False),
+                            ),
+                            models.Q(
+                                models.Q(
+                                    ("state__in", ["IN_PROGRESS", "RESERVED"]), _negated=True
                                 ),
+                                ("expires__isnull", True),
+                                ("reserved_by__isnull", True),
                             ),
-                            default=models.Q(
-                                ("expires__isnull", True), ("reserved_by__isnull", True)
-                            ),
-                            output_field=models.BooleanField(),
+                            _connector="OR",
                         ),
                         name="jobflow_job_holder",
                     ),
@@ -496,32 +498,51 @@ class Migration(migrations.Migration):
                         name="jobflow_job_started",
                     ),
                     models.CheckConstraint(
-                        condition=models.Case(
-                            models.When(
-                                models.Q(("state__in", ["CANCELLED", "FAILED"])),
-                                then=models.Q(("finished_at__isnull", False)),
+                        condition=models.Q(
+                            models.Q(
+                                ("state__in", ["CANCELLED", "FAILED"]),
+                                ("finished_at__isnull", False),
                             ),
-                            default=models.Q(("finished_at__isnull", True)),
-                            output_field=models.BooleanField(),
+                            models.Q(
+                                models.Q(("state__in", ["CANCELLED", "FAILED"]), _negated=True),
+                                ("finished_at__isnull", True),
+                            ),
+                            _connector="OR",
                         ),
                         name="jobflow_job_ended_at",
                     ),
                     models.CheckConstraint(
-                        condition=models.Case(
-                            models.When(
-                                models.Q(
-                                    ("finished_at__isnull", True), ("queue_key__isnull", False)
-                                ),
-                                then=models.Q(("held_queue_key__isnull", False)),
+                        condition=models.Q(
+                            models.Q(
+                                ("finished_at__isnull", True),
+                                ("queue_key__isnull", False),
+                                ("held_queue_key__isnull", False),
                             ),
-                            default=models.Q(("held_queue_key__isnull", True)),
-                            output_field=models.BooleanField(),
+                            models.Q(
+                                models.Q(
+                                    ("finished_at__isnull", True),
+                                    ("queue_key__isnull", False),
+                                    _negated=True,
+                                ),
+                                ("held_queue_key__isnull", True),
+                            ),
+                            _connector="OR",
                         ),
                         name="jobflow_job_queue_key_held",
                     ),
                     models.CheckConstraint(
-                        condition=models.Case(
-                            models.When(
+                        condition=models.Q(
+                            models.Q(
+                                models.Q(
+                                    ("state__in", ["AVAILABLE"]),
+                                    ("reserved_by__isnull", False),
+                                    ("parked_for__isnull", False),
+                                    _connector="OR",
+                                ),
+                                ("execution_key__isnull", False),
+                                ("held_execution_key__isnull", False),
+                            ),
+                            models.Q(
                                 models.Q(
                                     models.Q(
                                         ("state__in", ["AVAILABLE"]),
@@ -530,11 +551,11 @@ class Migration(migrations.Migration):
                                         _connector="OR",
                                     ),
                                     ("execution_key__isnull", False),
+                                    _negated=True,
                                 ),
-                                then=models.Q(("held_execution_key__isnull", False)),
+                                ("held_execution_key__isnull", True),
                             ),
-                            default=models.Q(("held_execution_key__isnull", True)),
-                            output_field=models.BooleanField(),
+                            _connector="OR",
                         ),
                         name="jobflow_job_execution_key_held",
                     ),

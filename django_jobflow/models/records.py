@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models, router
-from django.db.models import BooleanField, Case, Q, When
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
@@ -27,12 +27,12 @@ def _in(some: frozenset[JobState]) -> Q:
     return Q(state__in=sorted(state.value for state in some))
 
 
-def _either(condition: Q, then: Q, otherwise: Q) -> Case:
-    """*then* where the *condition* holds, and *otherwise* where not, each of them said once."""
-    return Case(When(condition, then=then), default=otherwise, output_field=BooleanField())
+def _either(condition: Q, then: Q, otherwise: Q) -> Q:
+    """*then* where the *condition* holds, and *otherwise* where not."""
+    return (condition & then) | (~condition & otherwise)
 
 
-def _held_while(key: str, holding: Q) -> Case:
+def _held_while(key: str, holding: Q) -> Q:
     """A record that is *holding* has *key* for itself if it has one; no other record does."""
     holds = holding & Q(**{f"{key}__isnull": False})
     held = f"held_{key}__isnull"

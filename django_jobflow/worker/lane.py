@@ -107,7 +107,9 @@ class Lane:
     def _fill(self) -> None:
         with suppress(IndexError):
             while self._has_room():
-                self._begin(self.line.popleft())
+                execution = self.line.popleft()
+                if not execution.abandoned:
+                    self._begin(execution)
 
     def _begin(self, execution: Execution) -> None:
         assert self._loop is not None

@@ -129,7 +129,10 @@ class Vitals:
         self._header[STOPPING_ALL] = 1
 
     def trace(self) -> Trace:
-        """Return where one more slot leaves its trace; those that are too many share one."""
+        """Return where one more slot leaves its trace; those that are too many share one.
+
+        Of these, one that ends hides the deadline of another: the process is leaving by then.
+        """
         number = min(next(self._taken), self._traces - 1)
         current = HEADER.size + number * CURRENT.size
         return Trace(self._memory, current, self._rings + number * KEPT * ENTRY.size)

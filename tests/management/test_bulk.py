@@ -101,7 +101,7 @@ class BulkTests:
         JobRecordFactory.create_batch(2)
         slept = []
         monkeypatch.setattr("django_jobflow.management.carrying.time.sleep", slept.append)
-        operation = bulk.start("cancel", parse("queue:default"), rate=50)
+        operation = bulk.start("cancel", parse("queue:default"), rate=1)
 
         ask("bulk", "run", operation.pk)
 

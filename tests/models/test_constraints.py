@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from django_jobflow import states
@@ -76,6 +77,23 @@ class CheckConstraintTests:
             record.save()
 
         assert not JobRecord.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("constraint", "facts"),
+        [(constraint, facts) for constraint, rows in ILLEGAL.items() for facts in rows],
+    )
+    def test_validation_refuses_what_the_database_does(self, constraint, facts):
+        state = facts.get("state", JobState.AVAILABLE)
+        known = state if state in JobState else JobState.AVAILABLE  # the factory refuses others
+        record = JobRecordFactory.build(**{**facts, "state": known})
+        record.state = state
+
+        with pytest.raises(ValidationError, match=constraint):
+            record.validate_constraints()
+
+    @pytest.mark.parametrize("state", sorted(JobState))
+    def test_validation_takes_what_is_legal(self, state):
+        JobRecordFactory.build(state=state, queue_key="k").validate_constraints()
 
     def test_every_constraint_is_tried(self):
         assert set(ILLEGAL) == {each.name for each in JobRecord._meta.constraints}

@@ -80,7 +80,12 @@ class CheckConstraintTests:
 
     @pytest.mark.parametrize(
         ("constraint", "facts"),
-        [(constraint, facts) for constraint, rows in ILLEGAL.items() for facts in rows],
+        [
+            (constraint, facts)
+            for constraint, rows in ILLEGAL.items()
+            for facts in rows
+            if facts != {"state": "available"}  # outside of the column MySQL folds case
+        ],
     )
     def test_validation_refuses_what_the_database_does(self, constraint, facts):
         state = facts.get("state", JobState.AVAILABLE)

@@ -16,7 +16,7 @@ TABLES = ("jobflow_job", "jobflow_succeeded")
 # read all of it than look these up; what it does in a large one is measured by the command
 # ``python -m benchmarks desk``.
 BOUNDED = ("LIMIT 10000) jobflow_window", "LIMIT 100001) subquery")
-FEW = 1000  # rows that may be sorted, since they were named
+FEW = 200  # rows that may be sorted, since they were named
 SEED = 200
 # 204,800 rows of each table on PostgreSQL, 51,200 on MariaDB; SQLite does not plan by numbers.
 DOUBLINGS = {"postgresql": 10, "mysql": 8}.get(connection.vendor, 4)

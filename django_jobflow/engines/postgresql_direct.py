@@ -156,19 +156,18 @@ def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None
     for _ in range(2):
         results: list[PGresult] = []
         try:
-            while not (some := (yield from fetch_many(pgconn))) or not _is_sync(some):
+            while True:
+                some = yield from fetch_many(pgconn)
                 if not some:
                     raise psycopg.OperationalError("The connection was lost.")
+                if some[0].status == ExecStatus.PIPELINE_SYNC:
+                    break
                 results += some
         except psycopg.Error:
             if any(each.status not in GOOD for each in results):
                 answers.append(results)  # why the server has closed the connection
             raise
         answers.append(results)
-
-
-def _is_sync(results: Sequence[PGresult]) -> bool:
-    return results[0].status == ExecStatus.PIPELINE_SYNC
 
 
 def _keep(raw: psycopg.Connection[Any], statement: Prepared) -> None:

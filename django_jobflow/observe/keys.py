@@ -149,7 +149,7 @@ def key_facts(
     number = waiting.values("priority")[: READ + 1].count()
     waiters = list(waiting.only(*HOLDER)[:shown])
     digests = [key_digest(partition, key, place) for place in range(MOST_PLACES)]
-    held = _by_id(records.filter(held_execution_key__in=digests).only(*HOLDER))[:shown]
+    held = _by_id(engine, records.filter(held_execution_key__in=digests).only(*HOLDER))[:shown]
     names = {each.name for each in (*held, *waiters)}
     return KeyFacts(
         key=key,
@@ -232,17 +232,18 @@ def _holders(
         digests |= {key_digest(*named, place): named for place in range(min(most, left))}
     rows = engine.records.filter(held_execution_key__in=list(digests))
     found: dict[tuple[str, str], list[JobRecord]] = {}
-    for record in _by_id(rows.only(*HOLDER, "held_execution_key")) if digests else ():
+    for record in _by_id(engine, rows.only(*HOLDER, "held_execution_key")) if digests else ():
         held = digests[str(record.held_execution_key)]
         found.setdefault(held, []).append(record)
     return found
 
 
-def _by_id(holders: QuerySet[JobRecord]) -> list[JobRecord]:
+def _by_id(engine: Engine, holders: QuerySet[JobRecord]) -> list[JobRecord]:
     """Return *holders* of execution keys, of which there are few, in the order of their ids.
 
-    The database has them in the order of their keys, so along the index. Asked for the first by
-    id, PostgreSQL would walk along all ids until it has found them: to the end of the table where
-    nobody holds what is looked for. SQLite would without any order.
+    Asked for the first by id, PostgreSQL would walk along all ids until it has found them: to
+    the end of the table where nobody holds what is looked for.
     """
-    return sorted(holders.order_by("held_execution_key"), key=lambda record: record.pk)
+    if engine.connection.vendor == "sqlite":  # or else it reads the whole table, not the index
+        holders = holders.order_by("held_execution_key")
+    return sorted(holders, key=lambda record: record.pk)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.db.models import Q
 
-from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, SWEEP_BATCH, before
+from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, SWEEP_BATCH, before, checked
 from django_jobflow.engines.promoting import Promoting
 from django_jobflow.models import JobRecord
 
@@ -34,7 +35,7 @@ class Activating(Promoting):
             if not found:
                 return 0
             changed = self.records.filter(
-                pk__in=[pk for pk, _, _ in found], state__in=before("activate")
+                checked(Q(state__in=before("activate"))), pk__in=[pk for pk, _, _ in found]
             ).update(state=AVAILABLE_OR_WAITING, updated_at=self.clock(now))
             self.promote((partition, key) for _, partition, key in found if key)
         return changed
@@ -49,7 +50,7 @@ class Activating(Promoting):
             )
             moment = self.clock(now)
             changed = self.records.filter(
-                pk__in=[pk for pk, _, _ in found], state__in=before("run_now")
+                checked(Q(state__in=before("run_now"))), pk__in=[pk for pk, _, _ in found]
             ).update(state=AVAILABLE_OR_WAITING, available_at=moment, updated_at=moment)
             self.promote((partition, key) for _, partition, key in found if key)
             if changed:

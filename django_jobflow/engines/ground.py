@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Case, DurationField, ExpressionWrapper, Value, When
+from django.db.models import Case, DurationField, ExpressionWrapper, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -35,6 +35,20 @@ AVAILABLE_OR_WAITING = Case(
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Yield *items* in pieces; ``itertools.batched`` came with Python 3.12."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def checked(condition: Q) -> Case:
+    """Return *condition* as one for rows that are named by their keys.
+
+    A planner sees nothing in a CASE that an index could serve. By the condition itself, one that
+    expects few rows in a state would rather read the index of the state, with all that lies dead
+    in it, than look up the keys.
+    """
+    return Case(
+        When(condition, then=Value(True)),
+        default=Value(False),
+        output_field=models.BooleanField(),
+    )
 
 
 def before(verb: str) -> list[str]:

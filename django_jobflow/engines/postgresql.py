@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
 from django_jobflow.attempts import (
     RESERVATION_FIELDS,
@@ -29,7 +30,7 @@ from django_jobflow.engines.postgresql_ends import (
     place,
 )
 from django_jobflow.engines.postgresql_handing import COLUMNS, handing
-from django_jobflow.engines.postgresql_head import Head
+from django_jobflow.engines.postgresql_head import Start, behind
 from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
 from django_jobflow.engines.postgresql_session import Served
 from django_jobflow.engines.postgresql_waking import code_of
@@ -48,11 +49,18 @@ from django_jobflow.engines.storing_postgresql import PostgreSQLStoring
 from django_jobflow.engines.surveying_at_once import SurveyingAtOnce
 
 DEADLOCK = "40P01"
+CANCELLED = "57014"
+SAMPLING = 1000  # milliseconds that each look at the backlog may take for the history
+UNSAMPLED = 600.0  # seconds without such a look after one that took longer
 SLOW = 0.02  # seconds; a statement by primary key that takes longer is planned anew
 
 # The ORM has no UPDATE or DELETE that returns rows or joins a list of values. States stand
 # in the statements as literals: the planner takes a partial index only for those. `moment`
 # is a parameter where a test gives the time, and else the server's clock.
+
+AT_MOST = """
+    SELECT set_config('statement_timeout', %s::text, true) FROM pg_settings
+    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND %s"""
 
 # A limit that the planner does not know: it then takes a tenth of the range to be asked for.
 # With statistics from before a backlog it would think that the limit exceeds what waits, and
@@ -61,13 +69,6 @@ LIMIT = "(SELECT %(limit)s)"
 RANGE_LIMIT = "(SELECT %({})s)"
 
 LOCK = "FOR UPDATE SKIP LOCKED"
-
-# What may come first of a range whose beginning is known to be gone.
-WITHIN = (
-    "AND priority > %(from_priority)s",
-    "AND priority = %(from_priority)s"
-    " AND (available_at, id) > (%(from_due)s, %(from_id)s::bigint)",
-)
 
 # ARRAY(...) evaluates the limited, locking query once; as a join it might run again.
 RESERVE = f"""
@@ -94,7 +95,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         self._plan = 0
-        self._head = Head()
+        self._sample_at = 0.0
 
     def is_undone(self, error: Exception) -> bool:
         return code_of(error) == DEADLOCK
@@ -221,6 +222,23 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
             self._promote(idle)
         return exchange
 
+    def sample_backlog(self, now: datetime | None = None) -> bool:
+        # Beside an old snapshot it would walk along all that was worked off since: rather the
+        # history has a gap than the worker.
+        if self.connection.in_atomic_block:
+            return super().sample_backlog(now)
+        if time.monotonic() < self._sample_at:
+            return False
+        try:
+            with self.transaction():
+                self._returned(AT_MOST, [SAMPLING, SAMPLING])
+                return super().sample_backlog(now)
+        except OperationalError as error:
+            if code_of(error) != CANCELLED:
+                raise
+            self._sample_at = time.monotonic() + UNSAMPLED
+            return False
+
     def _take(self, demand: Demand, limit: int, exchange: Exchange, now: datetime | None) -> None:
         taken = self._turn(demand.worker, (), demand, limit, now)
         exchange.started += taken.started
@@ -243,16 +261,13 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
             leaving: Those of *endings* whose execution keys are to be given on.
         """
         began = time.monotonic()
-        start = self._head.start(demand, began) if demand is not None else None
+        start = self._head.start(demand, began) if demand is not None else Start(None)
         ends, values = end_values(endings)
         values["worker"] = worker
         ids = None
         if demand is not None and not is_nothing(demand.queues, demand.turns):
             values |= demand_values(demand, limit)
-            if start is not None:
-                values |= {"from_priority": start.priority, "from_due": start.available_at}
-                values |= {"from_id": start.id}
-            within = WITHIN if start is not None else ("",)
+            within = behind(start.ends or {}, values, start.piece)
             ids = _ids(demand.queues, demand.turns, values, within, COLUMNS if leaving else "id")
         exchange = Exchange()
         if ends or ids:
@@ -269,8 +284,8 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         if demand is not None:
             ended = time.monotonic()
             self._head.note(demand, start, exchange, began, ended)
-            if start is not None and len(exchange.started) + len(exchange.held) < limit:
-                exchange.passed_over = self._head.seconds_to_full(demand, ended)
+            if start.ends and len(exchange.started) + len(exchange.held) < limit:
+                exchange.passed_over = self._head.seconds_left(demand.queues, ended)
         return exchange
 
     def _members_exchanged(self, endings: Sequence[Ending], exchange: Exchange) -> None:
@@ -317,7 +332,7 @@ def _ids(
     queues: Sequence[str] | None,
     turns: Sequence[Turn] | None,
     values: dict[str, Any],
-    within: Sequence[str] = ("",),
+    within: Mapping[str | None, Sequence[str]] = MappingProxyType({}),
     columns: str = "id",
 ) -> str:
     if turns is not None:

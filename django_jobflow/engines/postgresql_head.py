@@ -7,12 +7,17 @@ that was taken since: what costs microseconds at first takes most of the time af
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-from django_jobflow.attempts import Demand, Exchange
+from django_jobflow.attempts import Demand, Exchange, Reservation
+from django_jobflow.engines.postgresql_rounds import Piece, Rounds
 
-FULL_SHARE = 20  # a pass from the beginning may take a part of the time that is one in so many
+LONGEST = 0.1  # seconds that a fetch may take longer if it looks at what it has passed
+MOST = 3  # priorities of a range that are remembered; each adds two ranges to the statement
 
 
 class Position(NamedTuple):
@@ -22,54 +27,122 @@ class Position(NamedTuple):
     available_at: datetime
     id: int
 
-    @property
-    def order(self) -> tuple[int, datetime, int]:
-        return -self.priority, self.available_at, self.id
+
+Queues = tuple[str, ...] | None
+Ends = Mapping[str | None, Sequence[Position]]
+"""Where fetches have ended: by queue (None: of any), one place a priority, the highest first."""
+
+
+class Start(NamedTuple):
+    """Where a fetch begins.
+
+    Attributes:
+        ends: After which places. None means from the beginning.
+        piece: What it looks at of that which lies before these.
+    """
+
+    ends: Ends | None
+    piece: Piece | None = None
 
 
 class Head:
-    """Remembers for each range of a worker where its last fetch ended.
+    """Remembers for each range of a worker, and each priority in it, where its last fetch ended.
 
-    What has a higher priority than that is looked for as well. What stands before it in other
-    ways (a record that was given back, or was enqueued by a transaction that took long) is
-    found by a pass from the beginning. There is one as often as it costs next to nothing, and
-    seldom once it costs much.
+    What has another priority than these is looked for as well. What stands before a place in
+    other ways (a record that was given back, or was enqueued by a transaction that took long) is
+    found by passes from the beginning, or by rounds once these take long.
     """
 
     def __init__(self) -> None:
-        self._ends: dict[tuple[str, ...] | None, Position] = {}
-        self._full_at: dict[tuple[str, ...] | None, float] = {}
+        self._ends: dict[str | None, dict[int, Position]] = {}
+        self._rounds: defaultdict[Queues, Rounds] = defaultdict(partial(Rounds, LONGEST))
 
-    def start(self, demand: Demand, now: float) -> Position | None:
-        """Return after which place to begin; None means from the beginning.
+    def start(self, demand: Demand, now: float) -> Start:
+        """Return where a fetch begins.
 
         Args:
             now: By ``time.monotonic``.
         """
-        if demand.turns is not None or (demand.queues is not None and len(demand.queues) != 1):
-            return None
-        if now >= self._full_at.get(demand.queues, 0.0):
-            return None
-        return self._ends.get(demand.queues)
+        ends = {} if demand.turns is not None else self.ends(demand.queues)
+        if not ends:
+            return Start(None)
+        rounds = self._rounds[demand.queues]
+        if rounds.seconds_left(now):
+            return Start(ends)
+        latest = max(place.available_at for places in ends.values() for place in places)
+        piece = rounds.piece(latest)
+        return Start(None if piece is None else ends, piece)
 
-    def seconds_to_full(self, demand: Demand, now: float) -> float:
-        """Return how long it is until a pass from the beginning may be made."""
-        return max(self._full_at.get(demand.queues, 0.0) - now, 0.0)
+    def ends(self, queues: Sequence[str] | None) -> Ends:
+        """Return the places that are remembered of *queues* (None: of any)."""
+        return {
+            queue: sorted(self._ends[queue].values(), reverse=True)
+            for queue in ((None,) if queues is None else queues)
+            if queue in self._ends
+        }
+
+    def seconds_left(self, queues: Sequence[str] | None, now: float) -> float:
+        """Return how long it is until a fetch looks at some of what was passed."""
+        return self._rounds[None if queues is None else tuple(queues)].seconds_left(now)
 
     def note(
-        self, demand: Demand, start: Position | None, taken: Exchange, began: float, ended: float
+        self, demand: Demand, start: Start, taken: Exchange, began: float, ended: float
     ) -> None:
-        """Take in what a fetch that began after *start* has found, and how long it took."""
+        """Take in what a fetch has found that began at *start*, and how long it took."""
         if demand.turns is not None:
+            self._ends.clear()  # others take what stands there, and from other places
             return
-        if start is None:
-            self._full_at[demand.queues] = ended + FULL_SHARE * (ended - began)
-        places = [
-            Position(each.priority, each.available_at, each.id)
-            for each in (*taken.started[-1:], *taken.held)
-        ]
-        former = self._ends.get(demand.queues)
-        if former is not None and former.priority in {place.priority for place in places}:
-            places.append(former)
-        if places:
-            self._ends[demand.queues] = max(places, key=lambda place: place.order)
+        rounds = self._rounds[demand.queues]
+        if start.ends is None or start.piece is not None:
+            rounds.looked(start.piece, began, ended)
+        else:
+            rounds.looked_past(ended - began)
+        for each in (*_lasts(taken.started, demand.queues), *taken.held):
+            ends = self._ends.setdefault(None if demand.queues is None else each.queue, {})
+            place = Position(each.priority, each.available_at, each.id)
+            ends[each.priority] = max(place, ends.pop(each.priority, place))
+            if len(ends) > MOST:
+                del ends[next(iter(ends))]  # the one that was not seen for the longest
+
+
+def _lasts(started: Sequence[Reservation], queues: Sequence[str] | None) -> Sequence[Reservation]:
+    """Return those of *started*, which are in order, among which the last of each range are."""
+    is_one_range = queues is None or len(queues) == 1
+    if is_one_range and started and started[0].priority == started[-1].priority:
+        return started[-1:]
+    return started
+
+
+def behind(
+    ends: Ends, values: dict[str, Any], piece: Piece | None = None
+) -> dict[str | None, list[str]]:
+    """Return what each range is cut into by *ends*: conditions, in the order of a fetch.
+
+    Args:
+        values: Gets the parameters.
+        piece: What to look at before the ends.
+    """
+    passed = ""
+    if piece is not None:
+        values |= {"passed_after": piece.after, "passed_until": piece.until}
+        passed = "available_at > %(passed_after)s AND available_at <= %(passed_until)s"
+    return {
+        queue: [*_cuts(places, f"end{number}_", values, passed)]
+        for number, (queue, places) in enumerate(ends.items())
+    }
+
+
+def _cuts(
+    places: Sequence[Position], prefix: str, values: dict[str, Any], passed: str
+) -> Iterator[str]:
+    below = ""
+    for number, place in enumerate(places):
+        priority, due, pk = (f"{prefix}{number}_{name}" for name in ("priority", "due", "id"))
+        values |= {priority: place.priority, due: place.available_at, pk: place.id}
+        end = f"(%({due})s, %({pk})s::bigint)"
+        yield f"{below} AND priority > %({priority})s"
+        if passed:
+            yield f"AND priority = %({priority})s AND {passed} AND (available_at, id) <= {end}"
+        yield f"AND priority = %({priority})s AND (available_at, id) > {end}"
+        below = f"AND priority < %({priority})s"
+    yield below

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from django_jobflow.engines.postgresql_glances import Glances
+from django_jobflow.engines.postgresql_head import Head
 from django_jobflow.engines.postgresql_waking import Notifying, code_of
-from django_jobflow.engines.waking import Glance
+from django_jobflow.engines.waking import WHOLE, Glance, Look
 
 UNPREPARED = {"26000", "42P05"}  # what a pooler without prepared statements makes of one
 
@@ -38,9 +42,27 @@ class Served(Notifying):
         self.prepares = True
         self._session: Any = None
 
-    def glance(self, queues: Sequence[str] | None, now: datetime | None = None) -> Glance:
+    # What a worker remembers; one that only enqueues has an engine for each call.
+
+    @cached_property
+    def _head(self) -> Head:
+        return Head()
+
+    @cached_property
+    def _glances(self) -> Glances:
+        return Glances(self._head)
+
+    def _glance(
+        self, queues: Sequence[str] | None, now: datetime | None, look: Look = WHOLE
+    ) -> tuple[Glance, Any]:
         self._set_up_session()
-        return super().glance(queues, now)
+        if now is not None:
+            return super()._glance(queues, now)
+        began = time.monotonic()
+        look = self._glances.look(queues, began)
+        glance, moment = super()._glance(queues, None, look)
+        ended = time.monotonic()
+        return self._glances.note(queues, look, glance, moment, began, ended), moment
 
     def end_session(self) -> None:
         if self._session is not None and self._session is self.connection.connection:
@@ -70,7 +92,7 @@ class Served(Notifying):
         mine = self.connection.connection
         return self.prepares and self._session is not None and mine is not self._session
 
-    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return self._served(sql, values)
 
     def _served(

@@ -55,15 +55,19 @@ class Ranging(Ground):
             for partition in self._skip_along(self._partition, "AND queue = %s", name)
         ]
 
-    def has_partitions(self) -> bool:
+    def has_partitions(self, queues: Collection[str] | None = None) -> bool:
         """Say whether rows of a partition other than the default one are AVAILABLE.
 
+        Args:
+            queues: Only those in these. None means any.
+
         Database:
-            What ``waiting_queues`` costs, and elsewhere than on PostgreSQL and SQLite one more
-            for each queue.
+            What ``waiting_queues`` costs without *queues*, and elsewhere than on PostgreSQL and
+            SQLite one more for each queue; with *queues*, one statement there.
         """
         last = f"SELECT MAX({self._partition}) {self._from_available} AND queue = %s"
-        return any(self._returned(last, [name])[0][0] for name in self.waiting_queues())
+        names = self.waiting_queues() if queues is None else queues
+        return any(self._returned(last, [name])[0][0] for name in names)
 
     def turn_of(self, queues: Collection[str], limit: int) -> tuple[Turn, ...]:
         """Return the turn in which what comes first of all partitions of *queues* is taken."""

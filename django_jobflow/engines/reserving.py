@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from django_jobflow import states
 from django_jobflow.attempts import FENCE, RESERVATION_FIELDS, Range, Reservation, Turn
-from django_jobflow.engines.ground import FREED
+from django_jobflow.engines.ground import FREED, checked
 from django_jobflow.engines.ranging import Ranging
 from django_jobflow.models import JobRecord
 from django_jobflow.models.querysets import OF_ANY_QUEUE, RESERVE_ORDER
@@ -56,7 +56,7 @@ class Reserving(Ranging):
             ids = [reservation.id for reservation in found]
             moment = self.clock(now)
             changed = (
-                self.records.filter(pk__in=ids, state=JobState.AVAILABLE).update(
+                self.records.filter(checked(Q(state=JobState.AVAILABLE)), pk__in=ids).update(
                     state=JobState.RESERVED,
                     reserved_by=worker,
                     reserved_at=moment,
@@ -114,7 +114,7 @@ class Reserving(Ranging):
         ids = [reservation.id for reservation in found]
         ours = set(
             self.records.filter(
-                pk__in=ids, state=JobState.RESERVED, reserved_by=worker
+                checked(Q(state=JobState.RESERVED, reserved_by=worker)), pk__in=ids
             ).values_list("pk", flat=True)
         )
         return [reservation for reservation in found if reservation.id in ours]
@@ -151,9 +151,8 @@ class Reserving(Ranging):
     ) -> list[Reservation]:
         """Lock the rows of *reservations* and return those whose promise still stands."""
         rows = self.records.filter(
+            checked(Q(state=JobState.RESERVED, expires__gt=self.clock(now))),
             pk__in=[reservation.id for reservation in reservations],
-            state=JobState.RESERVED,
-            expires__gt=self.clock(now),
         )
         locked = self.locked(rows.order_by("pk"), skip=False)
         standing = {pk: fence for pk, *fence in locked.values_list("pk", *FENCE)}
@@ -171,10 +170,9 @@ class Reserving(Ranging):
             models.Q(pk__in=ids, **dict(zip(FENCE, fence, strict=True)))
             for fence, ids in groups.items()
         ]
-        rows = self.records.filter(
-            pk__in=[each.id for each in reservations], state__in=sorted(in_states)
-        )
-        return rows.filter(reduce(or_, fences))
+        standing = models.Q(state__in=sorted(in_states)) & reduce(or_, fences)
+        ids = [each.id for each in reservations]
+        return self.records.filter(checked(standing), pk__in=ids)
 
     def extend(
         self,

@@ -44,9 +44,9 @@ FIND_LANES = f"""
     SELECT queue, partition FROM lanes WHERE partition IS NOT NULL"""
 
 PARTITIONED = f"""
-    WITH RECURSIVE {NAMES} SELECT 1 FROM names WHERE queue IS NOT NULL AND (
-        SELECT MAX(job.partition) FROM {JOB} AS job
-        WHERE job.state = 'AVAILABLE' AND job.queue = names.queue) > '' LIMIT 1"""
+    WITH RECURSIVE {{names}} SELECT 1 FROM names WHERE queue IS NOT NULL AND (
+        SELECT MIN(job.partition) FROM {JOB} AS job WHERE job.state = 'AVAILABLE'
+            AND job.queue = names.queue AND job.partition > '') IS NOT NULL LIMIT 1"""
 
 WAITS = f"""
     WITH RECURSIVE {GIVEN}, {LANES}, ranges (queue, partition, priority) AS (
@@ -91,8 +91,12 @@ class SurveyingAtOnce(Surveying):
         rows = self._returned(FIND_LANES.format(names=names), values)
         return sorted((queue, partition) for queue, partition in rows)
 
-    def has_partitions(self) -> bool:
-        return bool(self._returned(PARTITIONED, []))
+    def has_partitions(self, queues: Collection[str] | None = None) -> bool:
+        if queues is None:
+            return bool(self._returned(PARTITIONED.format(names=NAMES), []))
+        names = sorted(set(queues))
+        given = GIVEN.format(names=", ".join("(%s)" for _ in names))
+        return bool(names and self._returned(PARTITIONED.format(names=given), names))
 
     def waits(self, queues: Sequence[str], now: datetime | None = None) -> Waits:
         if not queues:

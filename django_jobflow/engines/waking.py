@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Glance:
         elsewhere: Whether there are any at all.
         next_due: Seconds until the earliest SCHEDULED or RETRY row is due. None means that
             there is none.
+        lapsed: Whether the lease of a row, or its promise, has lapsed.
         sweeps: Whether rows have lapsed, have become pointless or wait for a key, or a batch
             has not finished, so that a sweep has work.
         controlled: Whether there are rows of pauses or limits.
@@ -45,8 +46,34 @@ class Glance:
     elsewhere: bool
     next_due: float | None
     sweeps: bool
+    lapsed: bool = True
     controlled: bool = False
     stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which parts of the ranges a glance looks at, where it is known that the rest is empty.
+
+    Attributes:
+        cuts: By queue (None: of any), conditions for the pieces of its default partition that
+            may have AVAILABLE rows.
+        asks: Whether to look at ranges that are not cut.
+        leases: Conditions for the spans of ``expires``, as "{0}", that may have lapsed.
+        moments: The same of due times, and of those after which a record is pointless.
+        values: The parameters of all these.
+        elsewhere: Whether to look for AVAILABLE rows on queues that were not asked for.
+    """
+
+    cuts: Mapping[str | None, Sequence[str]]
+    asks: bool
+    leases: Sequence[str]
+    moments: Sequence[str]
+    values: Mapping[str, Any]
+    elsewhere: bool
+
+
+WHOLE = Look(cuts={}, asks=True, leases=("",), moments=("",), values={}, elsewhere=True)
 
 
 class Waking(Ground):
@@ -96,36 +123,48 @@ class Waking(Ground):
         Database:
             One statement: the first entry of some index ranges.
         """
+        return self._glance(queues, now)[0]
+
+    def _glance(
+        self, queues: Sequence[str] | None, now: datetime | None, look: Look = WHOLE
+    ) -> tuple[Glance, Any]:
+        """Return what a *look* shows, and its moment as the driver gives it."""
+        statement = _Glance(self.connection.ops.quote_name, look)
         clock, clock_values = self._clock_sql(now)
-        statement = _Glance(self.connection.ops.quote_name)
-        if queues is None:
+        for value in clock_values:
+            clock = clock.replace("%s", statement.mark(value), 1)
+        statement.ask_for_available(queues)
+        if look.elsewhere and queues is not None:
             statement.ask("EXISTS", "state = 'AVAILABLE' AND priority >= -100")
         else:
-            statement.ask_any("state = 'AVAILABLE' AND queue = %s", queues)
-        statement.ask("EXISTS", "state = 'AVAILABLE' AND priority >= -100")
-        for state in ("SCHEDULED", "RETRY"):
-            statement.ask("", f"state = '{state}' ORDER BY available_at", column="available_at")
+            statement.parts.append("NULL")
+        statement.ask_when_due("SCHEDULED")
+        statement.ask_when_due("RETRY")
         for state in ("RESERVED", "IN_PROGRESS"):
-            statement.ask("EXISTS", f"state = '{state}' AND expires <= {clock}", clock_values)
+            lapsed = f"state = '{state}' AND expires <= {clock}"
+            statement.ask_any(f"{lapsed} {span.format('expires')}" for span in look.leases)
         statement.ask("EXISTS", "state = 'WAITING'")
         pointless = f"finished_at IS NULL AND expires_at IS NOT NULL AND expires_at <= {clock}"
-        statement.ask("EXISTS", pointless, clock_values)
+        statement.ask_any(f"{pointless} {span.format('expires_at')}" for span in look.moments)
         statement.ask("EXISTS", "finished_at IS NULL AND closed_at IS NOT NULL", of=Batch)
         for model in (Pause, Limit):
             statement.ask("EXISTS", "1 = 1", of=model)
         statement.ask("EXISTS", "stop_requested_at IS NOT NULL", of=Worker)
         sql = f"SELECT {clock}, {', '.join(statement.parts)}"
-        [row] = self._read(sql, [*clock_values, *statement.values])
+        [row] = self._read(sql, statement.values)
         moment, available, elsewhere, scheduled, retried, *sweeps, paused, limited, stopping = row
         dues = [moment_of(due) for due in (scheduled, retried) if due is not None]
-        return Glance(
+        reserved, started, *others = map(bool, sweeps)
+        glance = Glance(
             available=bool(available),
-            elsewhere=bool(elsewhere),
+            elsewhere=bool(available or elsewhere),
             next_due=(min(dues) - moment_of(moment)).total_seconds() if dues else None,
-            sweeps=any(sweeps),
+            lapsed=reserved or started,
+            sweeps=reserved or started or any(others),
             controlled=bool(paused or limited),
             stopping=bool(stopping),
         )
+        return glance, moment
 
     def _clock_sql(self, now: datetime | None) -> tuple[str, Sequence[Any]]:
         """Return the SQL for *now* on the database's clock, and its parameters."""
@@ -133,36 +172,66 @@ class Waking(Ground):
         sql, values = compiler.compile(self.clock(now).resolve_expression(compiler.query))
         return sql, values
 
-    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return self._returned(sql, values)
 
 
 class _Glance:
     """The parts of a statement without a FROM: each the first row of a range."""
 
-    def __init__(self, quote: Callable[[str], str]) -> None:
+    def __init__(self, quote: Callable[[str], str], look: Look) -> None:
         self.quote = quote
+        self.look = look
         self.parts: list[str] = []
-        self.values: list[Any] = []
+        self.values = {**look.values}
 
-    def ask(
+    def mark(self, value: Any) -> str:
+        """Take a parameter, and return the mark that stands for it."""
+        name = f"value{len(self.values)}"
+        self.values[name] = value
+        return f"%({name})s"
+
+    def ask(self, kind: str, condition: str, of: type[models.Model] = JobRecord) -> None:
+        self.parts.append(self._first(kind, condition, of=of))
+
+    def ask_any(self, conditions: Iterable[str]) -> None:
+        """Ask whether there is a row in any of some ranges."""
+        self.parts.append(" OR ".join(self._first("EXISTS", each) for each in conditions))
+
+    def ask_when_due(self, state: str) -> None:
+        """Ask for the earliest time at which a row in *state* is due."""
+        firsts = [
+            self._first(
+                "",
+                f"state = '{state}' {span.format('available_at')} ORDER BY available_at",
+                column="available_at",
+            )
+            for span in self.look.moments
+        ]
+        self.parts.append(firsts[0] if len(firsts) == 1 else f"LEAST({', '.join(firsts)})")
+
+    def ask_for_available(self, queues: Sequence[str] | None) -> None:
+        """Ask for an AVAILABLE row on any of *queues*: a range for each, or its pieces."""
+        pieces = []
+        for queue in (None,) if queues is None else queues:
+            within = "priority >= -100" if queue is None else f"queue = {self.mark(queue)}"
+            cuts = self.look.cuts.get(queue, ("",) if self.look.asks else ())
+            if cuts and queue in self.look.cuts and queue is not None:
+                pieces.append(f"{within} AND partition > ''")
+                within += " AND partition = ''"
+            pieces += [f"{within} {cut}" for cut in cuts]
+        if pieces:
+            self.ask_any(f"state = 'AVAILABLE' AND {each}" for each in pieces)
+        else:
+            self.parts.append("1 = 0")
+
+    def _first(
         self,
         kind: str,
         condition: str,
-        values: Sequence[Any] = (),
         column: str = "1",
         of: type[models.Model] = JobRecord,
-    ) -> None:
-        self.parts.append(self._range(kind, condition, column, of))
-        self.values += values
-
-    def ask_any(self, condition: str, values: Sequence[Any]) -> None:
-        """Ask whether *condition* holds with any of *values*: a range for each."""
-        ranges = [self._range("EXISTS", condition, "1", JobRecord) for _ in values]
-        self.parts.append(" OR ".join(ranges) or "1 = 0")
-        self.values += values
-
-    def _range(self, kind: str, condition: str, column: str, of: type[models.Model]) -> str:
+    ) -> str:
         table = self.quote(of._meta.db_table)
         return f"{kind} (SELECT {column} FROM {table} WHERE {condition} LIMIT 1)"
 

@@ -226,7 +226,8 @@ class Duties:
 
     def _sweep(self, glance: Glance | None) -> None:
         if glance is None or glance.sweeps:
-            maintain.rescue(self.engine, self.run_hook, self.tallies.note)
+            lapsed = glance is None or glance.lapsed
+            maintain.rescue(self.engine, self.run_hook, self.tallies.note, lapsed=lapsed)
             self.fetch.release_forgotten()
         if glance is None or glance.elsewhere:
             self._warn_of_unserved()

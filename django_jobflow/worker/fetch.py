@@ -24,6 +24,7 @@ from django_jobflow.worker.turns import Turns
 FRESH = 1.0  # seconds for which what an operator has said is known well enough
 SOON = 0.005  # seconds after which to ask for a token again at the earliest
 LIST_SHARE = 20  # listing the partitions may take a part of the time that is one in so many
+PARTITIONS_SHARE = 100  # the same of looking whether there are any
 
 
 class Fetch:
@@ -59,6 +60,7 @@ class Fetch:
         self._turns = Turns()
         self._lanes: Lanes = []
         self._listed_until = 0.0
+        self._partitions_until = 0.0
         self._is_list_new = True
         self._shutters = Shutters()
         self._ended: Counter[str] = Counter()
@@ -83,7 +85,7 @@ class Fetch:
             None but for those who use it: two statements for pauses and limits, and on MariaDB
             one for each queue that has work. One INSERT for limits that are new in the settings.
         """
-        partitions = glance.elsewhere and self.engine.has_partitions()
+        partitions = glance.elsewhere and self._has_partitions()
         self.controls = (
             self.engine.controls(partitions=partitions)
             if glance.controlled
@@ -100,6 +102,15 @@ class Fetch:
         rated = [key for key, quota in self.controls.limits_of("key").items() if quota.rate]
         self._rated_at = {key: self._rated_at.get(key, 0.0) for key in rated}
         self._listed_until = 0.0
+
+    def _has_partitions(self) -> bool:
+        """Say whether there was work in another partition when that was last looked for."""
+        if (now := time.monotonic()) < self._partitions_until:
+            return self.controls.partitions
+        found = self.engine.has_partitions(self.options.queues)
+        ended = time.monotonic()
+        self._partitions_until = ended + PARTITIONS_SHARE * (ended - now)
+        return found
 
     def _learn_gates(self, glance: Glance) -> None:
         self._released |= self.gates.learn(self.controls, waits=glance.sweeps)
@@ -268,6 +279,8 @@ class Fetch:
         """Take in what was found; say whether there is more where something was left out."""
         self._shutters.shut(exchange.full, exchange.out_of_tokens)
         demands = list(demands)
+        if not self.controls.partitions and any(each.partition for each in exchange.started):
+            self._known_until = self._partitions_until = 0.0  # there are some
         gates = [gate for demand in demands for gate in demand.gates]
         more_parked = bool(gates) and self.gates.took(gates, exchange)
         turns = [turn for demand in demands for turn in demand.turns or ()]

@@ -126,6 +126,15 @@ class LaneTests(Contract):
         make(queue="z", partition="x")
         assert self.engine.has_partitions()
 
+    def test_partitions_of_other_queues_are_none(self):
+        make(queue="z", partition="x")
+        make(queue="a")
+
+        assert self.engine.has_partitions(["z"])
+        assert self.engine.has_partitions(["a", "z"])
+        assert not self.engine.has_partitions(["a", "b"])
+        assert not self.engine.has_partitions([])
+
     def test_reserve_takes_from_every_partition_of_its_queues(self):
         first = make(partition="x", priority=5)
         second = make()

@@ -185,6 +185,30 @@ class PlanTests:
         assert not any("jobflow_job_lease" in plan for plan in plans), plans
         assert not any(map(reads_all_keys, plans)), plans
 
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda engine, held: engine.extend(held, lease=MINUTE),
+            lambda engine, held: engine.cancel_requests(held),
+            lambda engine, held: engine.release(held),
+            lambda engine, held: engine.write_progress(held[0], 50, "half"),
+            lambda engine, held: engine.standing(held),
+            lambda engine, held: engine._free(
+                [*JobRecord.objects.filter(pk__in=[each.id for each in held])], None, "lost"
+            ),
+        ],
+        ids=["extend", "cancel", "release", "progress", "elsewhere", "rescue"],
+    )
+    def test_what_a_worker_holds_is_looked_up_by_its_key(self, act):
+        held = [reservation_of(row) for row in JobRecord.objects.filter(state="IN_PROGRESS")[:9]]
+
+        plans = self.plans(lambda: act(self.engine, held))
+
+        assert plans
+        assert not any("jobflow_job_lease" in plan for plan in plans), plans
+        assert not any(word in plan for plan in plans for word in WHOLE), plans
+        assert not any(map(reads_all_keys, plans)), plans
+
     @pytest.mark.skipif(connection.vendor != "postgresql", reason="others plan each time")
     @pytest.mark.parametrize(
         ("queues", "index"),
@@ -203,10 +227,17 @@ class PlanTests:
         self.exchange(queues, endings[:2])()
         self.exchange(queues, endings[2:])()  # from where the first has ended
         self.exchange(queues, [ending(record, Succeeded()) for record in keyed])()
+        make_many(20, JobState.AVAILABLE, queue="email", priority=7)
+        self.exchange(queues)()
+        self.exchange(queues)()  # from where two priorities have ended
+        for rounds in self.engine._head._rounds.values():
+            rounds.looked(None, 0.0, 10.0)
+            rounds._due_at = 0.0
+        self.exchange(queues)()  # and at a piece of what was passed
 
         plans = self.generic_plans()
 
-        assert 2 <= len(plans)
+        assert 5 <= len(plans)
         for plan in plans:
             assert index in plan, plan
             assert "jobflow_job_lease" not in plan, plan

@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from django_jobflow.attempts import Demand
 from django_jobflow.engines import engine_for
-from tests.engines.contract import MINUTE, NOON, SECOND, make, make_many
+from django_jobflow.models import JobRecord
+from tests.engines.contract import HOUR, MINUTE, NOON, SECOND, make, make_many
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="Of PostgreSQL."),
@@ -15,12 +17,14 @@ pytestmark = [
 ]
 
 NAME = "tests.jobs.Known"
+ANY = "jobflow_job_fetch_any"
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def engine(monkeypatch):
     """Return the engine of a worker whose passes from the beginning are rare."""
-    monkeypatch.setattr("django_jobflow.engines.postgresql_head.FULL_SHARE", 10**9)
+    monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 10**9)
     engine = engine_for("default")
     yield engine
     engine.end_session()
@@ -31,17 +35,21 @@ def take(engine):
     """Take so many, and return their ids in order."""
 
     def take(limit=1, queues=None):
-        demand = Demand(
-            worker="w",
-            queues=queues,
-            limit=limit,
-            names=frozenset({NAME}),
-            lease=MINUTE,
-            timeout=MINUTE,
-        )
-        return [each.id for each in engine.exchange((), [demand], limit).started]
+        taken = engine.exchange((), [demand_of(limit, queues)], limit)
+        return [each.id for each in taken.started]
 
     return take
+
+
+def demand_of(limit, queues=None):
+    return Demand(
+        worker="w",
+        queues=queues,
+        limit=limit,
+        names=frozenset({NAME}),
+        lease=MINUTE,
+        timeout=MINUTE,
+    )
 
 
 def known(**facts):
@@ -54,15 +62,7 @@ class PassedOverTests:
     @pytest.fixture
     def look(self, engine):
         def look(limit, queues=None):
-            demand = Demand(
-                worker="w",
-                queues=queues,
-                limit=limit,
-                names=frozenset({NAME}),
-                lease=MINUTE,
-                timeout=MINUTE,
-            )
-            return engine.exchange((), [demand], limit)
+            return engine.exchange((), [demand_of(limit, queues)], limit)
 
         return look
 
@@ -82,17 +82,13 @@ class PassedOverTests:
         look(1)
 
         assert look(1).passed_over > 0
-        engine._head._full_at = dict.fromkeys(engine._head._full_at, 0.0)
+        engine._head._rounds.clear()
         assert look(1).passed_over is None
 
     def test_one_of_several_ranges_tells_it(self, look, engine):
         known(queue="a"), known(queue="b")
         look(1, ("a",)), look(1, ("b",))
-        options = {"worker": "w", "limit": 1, "names": frozenset({NAME})}
-        demands = [
-            Demand(queues=queues, lease=MINUTE, timeout=MINUTE, **options)
-            for queues in (("a",), ("c",))
-        ]
+        demands = [demand_of(1, queues) for queues in (("a",), ("c",))]
 
         assert engine.exchange((), demands, 1).passed_over > 0
 
@@ -106,22 +102,54 @@ class HeadTests:
     def test_what_came_before_is_found_by_a_pass_from_the_beginning(self, take, engine):
         known()
         take()
-        early = known(available_at=NOON - timedelta(days=1))
+        early = known(available_at=NOON - DAY)
         late = known(available_at=NOON + SECOND)
 
         assert [late] == take()
         assert [] == take()
 
-        engine._head._full_at.clear()
+        engine._head._rounds.clear()
         assert [early] == take()
 
     def test_a_higher_priority_is_never_passed_over(self, take):
         known()
         take()
-        urgent = known(priority=5, available_at=NOON - timedelta(days=1))
+        urgent = known(priority=5, available_at=NOON - DAY)
         following = known(available_at=NOON + SECOND)
 
         assert [urgent, following] == take(2)
+
+    def test_a_lower_priority_is_never_passed_over(self, take):
+        known(priority=5)
+        take()
+        low = known(available_at=NOON - DAY)
+
+        assert [low] == take()
+
+    def test_each_priority_has_its_own_place(self, take):
+        first = [known(priority=priority) for priority in (5, 3, 1)]
+        assert first == take(3)
+        for priority in (5, 3, 1):
+            known(priority=priority, available_at=NOON - DAY)  # passed over
+        following = [known(priority=each, available_at=NOON + SECOND) for each in (9, 5, 4, 3, 1)]
+
+        assert following == take(8)
+
+    def test_of_many_priorities_the_last_seen_are_remembered(self, take, engine):
+        for priority in (1, 2, 3, 4):
+            known(priority=priority)
+            take()
+        [places] = engine._head.ends(None).values()
+
+        assert [4, 3, 2] == [place.priority for place in places]
+
+    def test_several_queues_have_their_own_places(self, take):
+        late, early = known(queue="a", available_at=NOON + MINUTE), known(queue="b")
+        assert [early, late] == take(2, queues=("a", "b"))
+        known(queue="a"), known(queue="b", available_at=NOON - DAY)  # passed over
+        following = known(queue="b", available_at=NOON + SECOND)
+
+        assert [following] == take(3, queues=("a", "b"))
 
     def test_each_queue_has_its_own_place(self, take):
         late, early = known(queue="a", available_at=NOON + MINUTE), known(queue="b")
@@ -129,11 +157,22 @@ class HeadTests:
         assert [late] == take(queues=("a",))
         assert [early] == take(queues=("b",))
 
+    def test_what_leaves_no_room_is_not_locked(self, take, engine):
+        known(priority=5), known()
+        take(2)
+        urgent, other = known(priority=5, available_at=NOON + SECOND), known()
+        query = "SELECT xmax::text FROM jobflow_job WHERE id = %s"
+
+        assert [urgent] == take(1)
+        with connection.cursor() as cursor:
+            cursor.execute(query, [other])
+            assert ("0",) == cursor.fetchone()
+
     def test_a_cheap_pass_from_the_beginning_is_made_each_time(self, take, monkeypatch):
-        monkeypatch.setattr("django_jobflow.engines.postgresql_head.FULL_SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
         known()
         take()
-        early = known(available_at=NOON - timedelta(days=1))
+        early = known(available_at=NOON - DAY)
 
         assert [early] == take()
 
@@ -141,21 +180,151 @@ class HeadTests:
         make_many(1000, "AVAILABLE", name=NAME)
         take(990)
 
-        assert 10 > self.entries_read(lambda: take())
+        assert 10 > entries_read(ANY, lambda: take())
 
     def test_a_pass_from_the_beginning_reads_it_all(self, take, engine):
         make_many(1000, "AVAILABLE", name=NAME)
         take(990)
-        engine._head._full_at.clear()
+        engine._head._rounds.clear()
 
-        assert 990 < self.entries_read(lambda: take())
+        assert 990 < entries_read(ANY, lambda: take())
 
-    def entries_read(self, action):
-        """Return how many entries of the fetch index *action* has read."""
-        query = "SELECT pg_stat_get_xact_tuples_returned('jobflow_job_fetch_any'::regclass)"
-        with connection.cursor() as cursor:
-            cursor.execute(query)
-            [before] = cursor.fetchone()
-            action()
-            cursor.execute(query)
-            return cursor.fetchone()[0] - before
+    def test_rounds_find_what_came_before(self, take, engine, monkeypatch):
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        engine._head._rounds[None].longest = 0.0
+        make_many(3, "AVAILABLE", name=NAME)
+        take(3)
+        assert engine._head._rounds[None].is_slow
+        engine._head._rounds[None].longest = 10**6  # the pieces are cheap, and grow
+        ages = [timedelta(seconds=2), timedelta(minutes=3), timedelta(days=400)]
+        passed = [known(available_at=NOON - age) for age in ages]
+
+        found = [take(9) for _ in range(30)]
+
+        assert [[pk] for pk in passed] == [ids for ids in found if ids]
+        assert not engine._head.start(demand_of(1), 0.0).piece  # the rounds were cheap
+
+    def test_a_piece_reads_no_more_than_its_part(self, take, engine, monkeypatch):
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        engine._head._rounds[None].longest = 0.0
+        for second in range(100):
+            make_many(10, "AVAILABLE", name=NAME, available_at=NOON + second * SECOND)
+        take(1000)
+
+        assert 30 > entries_read(ANY, lambda: take())
+
+
+class GlanceTests:
+    """What a glance asks, it asks of what may be there, and of the rest in rounds."""
+
+    @pytest.fixture
+    def slow(self, engine, monkeypatch):
+        """The engine, once a glance at everything has taken too long."""
+        monkeypatch.setattr(engine._glances._rounds, "longest", 0.0)
+        engine.glance(None)
+        return engine
+
+    @pytest.fixture
+    def rounds(self, slow, monkeypatch):
+        """The same, of which each glance looks at a piece, and these grow."""
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        slow._glances._rounds._due_at = 0.0
+        slow._glances._rounds.longest = 10**6
+        return slow
+
+    def test_what_was_taken_is_not_read_again(self, engine, take, slow):
+        make_many(1000, "AVAILABLE", name=NAME)
+        assert 1000 == len(take(1000))
+
+        assert 10 > entries_read(ANY, lambda: engine.glance(None))
+
+    def test_what_was_looked_at_is_not_read_again(self, engine, slow):
+        make_many(1000, "IN_PROGRESS", expires=timezone.now() - HOUR)
+        JobRecord.objects.all()._raw_delete("default")
+
+        assert 10 > entries_read("jobflow_job_lease", lambda: engine.glance(None))
+
+    def test_glance_of_a_worker_that_costs_little_reads_everything(self, engine, monkeypatch):
+        monkeypatch.setattr(engine._glances._rounds, "longest", 10**6)
+        engine.glance(None)
+        make("IN_PROGRESS", expires=timezone.now() - HOUR)
+
+        assert engine.glance(None).lapsed
+
+    def test_work_behind_the_head_is_seen(self, take, slow):
+        known()
+        take()
+        slow._head._rounds[None]._due_at = float("inf")
+        assert not slow.glance(None).available
+
+        known(available_at=NOON + SECOND)
+        assert slow.glance(None).available
+
+    def test_time_to_look_for_what_was_passed_counts_as_work(self, take, slow):
+        known()
+        take()
+        slow._head._rounds.clear()
+
+        assert slow.glance(None).available
+
+    @pytest.mark.parametrize("partition", ["", "p"])
+    def test_work_of_each_queue_and_partition_is_seen(self, take, slow, partition):
+        known(queue="a")
+        take(queues=("a",))
+        slow._head._rounds["a",]._due_at = float("inf")
+        assert not slow.glance(("a",)).available
+
+        known(queue="a", partition=partition, available_at=NOON + SECOND)
+        assert slow.glance(("a",)).available
+
+    def test_work_on_a_queue_without_a_head_is_seen_by_rounds(self, slow, rounds):
+        known(queue="a")
+
+        assert rounds.glance(("a", "b")).available
+
+    @pytest.mark.parametrize("age", [timedelta(seconds=2), timedelta(days=400)])
+    def test_rounds_find_a_lease_that_has_lapsed_before(self, rounds, age):
+        make("IN_PROGRESS", expires=timezone.now() - age)
+        rounds._glances._until = timezone.now()
+
+        assert any(rounds.glance(None).lapsed for _ in range(40))
+
+    @pytest.mark.parametrize("state", ["SCHEDULED", "RETRY"])
+    def test_rounds_find_what_was_due_before(self, rounds, state):
+        make(state, available_at=timezone.now() - timedelta(days=3))
+
+        due = [rounds.glance(None).next_due for _ in range(40)]
+
+        assert any(seconds is not None and seconds < 0 for seconds in due)
+
+    def test_what_is_due_next_is_always_seen(self, slow):
+        make("SCHEDULED", available_at=timezone.now() + HOUR)
+
+        assert 3500 < slow.glance(None).next_due <= 3600
+
+    def test_what_is_overdue_by_little_is_always_seen(self, slow):
+        make("SCHEDULED", available_at=timezone.now() - SECOND)
+
+        assert -60 < slow.glance(None).next_due < 0
+
+    def test_rounds_find_what_became_pointless_before(self, rounds):
+        make("AVAILABLE", expires_at=timezone.now() - HOUR)
+
+        assert any(rounds.glance(None).sweeps for _ in range(40))
+
+    def test_what_has_lapsed_is_seen_until_it_is_rescued(self, slow):
+        make("IN_PROGRESS", expires=timezone.now())
+
+        assert slow.glance(None).lapsed
+        assert slow.glance(None).lapsed
+
+
+def entries_read(index, action):
+    """Return how many entries of *index* an *action* has read."""
+    query = f"SELECT pg_stat_get_xact_tuples_returned('{index}'::regclass)"
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        [before] = cursor.fetchone()
+        action()
+        cursor.execute(query)
+        return cursor.fetchone()[0] - before

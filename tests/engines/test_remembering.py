@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from django_jobflow import maintain
@@ -118,6 +118,44 @@ class PruningTests(Contract):
     def test_it_is_one_statement(self, django_assert_num_queries):
         with django_assert_num_queries(1):
             self.engine.prune_history(DAY, MORNING)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Others have no dead entries.")
+class PatienceTests:
+    """A worker does not wait for a count that walks along all that an old snapshot keeps."""
+
+    @pytest.fixture
+    def engine(self, transactional_db, monkeypatch):
+        """One of which each look at the backlog takes for ever."""
+        engine = engine_for("default")
+        monkeypatch.setattr("django_jobflow.engines.postgresql.SAMPLING", 10)
+        monkeypatch.setattr(
+            engine, "waiting_queues", lambda _: engine._returned("SELECT pg_sleep(600)", [])
+        )
+        return engine
+
+    def test_look_that_takes_long_is_given_up(self, engine, django_assert_num_queries):
+        assert not engine.sample_backlog(MORNING)
+
+        with django_assert_num_queries(0):
+            assert not engine.sample_backlog(MORNING)
+        assert not History.objects.exists()
+
+    def test_other_errors_are_not_hidden(self, engine, monkeypatch):
+        monkeypatch.setattr(
+            engine, "waiting_queues", lambda _: engine._returned("SELECT 1 / 0", [])
+        )
+
+        with pytest.raises(DataError):
+            engine.sample_backlog(MORNING)
+
+    def test_shorter_patience_of_the_project_is_kept(self, engine):
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 5")
+            assert not engine.sample_backlog(MORNING)
+            cursor.execute("SHOW statement_timeout")
+            assert ("5ms",) == cursor.fetchone()
+            cursor.execute("RESET statement_timeout")
 
 
 class SamplingTests(Contract):

@@ -97,7 +97,7 @@ class PassedOverTests:
         self, transactional_db, monkeypatch, settings
     ):
         settings.JOBFLOW = {"POLL_INTERVAL": 3600}
-        monkeypatch.setattr("django_jobflow.engines.postgresql_head.FULL_SHARE", 500)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 500)
         ended = []
         coordinator = Coordinator(WorkerOptions(database="default"))
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobflow import Job, control
+from django_jobflow.attempts import Exchange, reservation_of
 from django_jobflow.declare import registry
 from django_jobflow.engines import engine_for
 from django_jobflow.engines.ground import SWEEP_BATCH
@@ -83,6 +84,27 @@ class PartitionTests:
 
         assert ["", "acme"] == Worker.objects.get().partitions
         coordinator.inbox.close()
+
+    def test_job_of_a_partition_tells_that_there_are_some(self, db):
+        fetch = Fetch(engine_for(), WorkerOptions(database="default"))
+        fetch.learn(engine_for().glance(None))
+        taken = make(JobState.IN_PROGRESS, partition="acme")
+        assert not fetch.is_outdated
+
+        fetch.took([], Exchange(started=[reservation_of(taken)]))
+
+        assert fetch.is_outdated
+
+    def test_partitions_are_looked_for_as_seldom_as_that_is_dear(self, db, monkeypatch):
+        monkeypatch.setattr("django_jobflow.worker.fetch.PARTITIONS_SHARE", 10**9)
+        fetch = Fetch(engine_for(), WorkerOptions(database="default"))
+        make()
+        fetch.learn(engine_for().glance(None))
+        make(partition="acme")
+
+        fetch.learn(engine_for().glance(None))
+
+        assert fetch.is_plain
 
     def test_backlog_of_one_does_not_delay_another(self, drain):
         """One slot: the single job runs as soon as the one that was running has ended."""

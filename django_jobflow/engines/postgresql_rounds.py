@@ -1,0 +1,91 @@
+"""PostgreSQL: how often, and in what pieces, to look at what was passed over.
+
+A look that begins where the last one ended misses what has come to stand before that. To find
+it, looks from the beginning are made, as often as they cost next to nothing. Where they walk
+along millions of dead entries, they would stop the worker for seconds: then what was passed is
+looked at in rounds, piece by piece, from its end to its beginning.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+SHARE = 20  # what they cost may be a part of the time that is one in so many
+GROWTH = 4  # times that a piece is wider than one that was cheap
+NARROWEST = timedelta(milliseconds=1)
+FIRST = timedelta(seconds=1)  # width of the first piece
+BEGINNING = datetime(1, 1, 2)  # in the zone of what it is compared with
+
+
+class Piece(NamedTuple):
+    """The moments after one, until another."""
+
+    after: datetime
+    until: datetime
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing is before it."""
+        return self.after.replace(tzinfo=None) == BEGINNING
+
+
+class Rounds:
+    """The rounds of one worker through one index.
+
+    What a look costs is by how much it takes longer than one at nothing that was passed: a server
+    that is far away, or a slow disk, is no reason to look at less.
+
+    Args:
+        longest: How many seconds more that may be, as far as it is known beforehand.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
+        self._due_at = 0.0
+        self._usual = 0.0
+        self._width: timedelta | None = None
+        self._until: datetime | None = None
+        self._is_cheap = True
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a look from the beginning takes too long."""
+        return self._width is not None
+
+    def seconds_left(self, now: float) -> float:
+        """Return how long it is, at *now* by ``time.monotonic``, until the next look is due."""
+        return max(self._due_at - now, 0.0)
+
+    def piece(self, end: datetime) -> Piece | None:
+        """Return what to look at, of all until *end*; None means from the beginning."""
+        if self._width is None:
+            return None
+        until = end if self._until is None else min(self._until, end)
+        beginning = BEGINNING.replace(tzinfo=until.tzinfo)
+        is_last = until - beginning <= self._width
+        return Piece(beginning if is_last else until - self._width, until)
+
+    def looked(self, piece: Piece | None, began: float, ended: float) -> None:
+        """Take in how long a look took: at *piece*, or from the beginning."""
+        seconds = max(ended - began - self._usual, 0.0)
+        self._due_at = ended + SHARE * seconds
+        if piece is None or self._width is None:
+            self._begin(None if seconds <= self.longest else FIRST)
+            return
+        self._is_cheap = self._is_cheap and seconds <= self.longest / 2
+        if piece.is_last:
+            self._begin(None if self._is_cheap else FIRST)
+        else:
+            self._until = piece.after
+            if seconds > self.longest:
+                self._width = max(self._width / 2, NARROWEST)
+            elif seconds <= self.longest / 2:
+                self._width *= GROWTH
+
+    def looked_past(self, seconds: float) -> None:
+        """Take in how long a look took that was at nothing of this."""
+        self._usual += (seconds - self._usual) / 4 if self._usual else seconds
+
+    def _begin(self, width: timedelta | None) -> None:
+        self._width, self._until, self._is_cheap = width, None, True

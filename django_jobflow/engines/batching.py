@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, models, transaction
@@ -49,8 +49,7 @@ class Batching(Activating, Storing):
     def batch_changes(self) -> models.QuerySet[BatchChange]:
         return BatchChange._base_manager.using(self.alias)
 
-    @contextmanager
-    def adding(self, batch_id: int | None) -> Iterator[None]:
+    def adding(self, batch_id: int | None) -> AbstractContextManager[None]:
         """Open a transaction in which members may be added to a batch, if there is one.
 
         It keeps the batch from being closed before they are there for all to see.
@@ -58,9 +57,10 @@ class Batching(Activating, Storing):
         Raises:
             BatchClosed: It is closed, or not there; nothing was written.
         """
-        if batch_id is None:
-            yield
-            return
+        return nullcontext() if batch_id is None else self._adding(batch_id)
+
+    @contextmanager
+    def _adding(self, batch_id: int) -> Iterator[None]:
         lock = self.shared or ("FOR UPDATE" if self.locks_rows else "")
         table = self.connection.ops.quote_name(Batch._meta.db_table)
         with self.transaction():

@@ -111,21 +111,23 @@ class Storing(Ground):
         available_at: datetime | None = None,
     ) -> JobRecord:
         """Return the record of a *call* as it has been inserted."""
-        facts = _facts(terms, call) | {
-            "id": pk,
-            "attempt": 0,
-            "reserved_count": 0,
-            "errors": [],
-            "progress_message": "",
-            "created_at": created_at,
-            "available_at": available_at or created_at,
-            "updated_at": created_at,
-        }
         # Past Model.__init__, which takes longer than all else here.
         record = JobRecord.__new__(JobRecord)
         record._state = ModelState()
         record._state.db, record._state.adding = self.alias, False
-        record.__dict__.update(BLANK, **facts)
+        values = record.__dict__
+        values.update(BLANK)
+        values.update(_facts(terms, call))
+        values.update(
+            id=pk,
+            attempt=0,
+            reserved_count=0,
+            errors=[],
+            progress_message="",
+            created_at=created_at,
+            available_at=available_at or created_at,
+            updated_at=created_at,
+        )
         return record
 
     def read(self, ids: Sequence[int]) -> list[JobRecord]:

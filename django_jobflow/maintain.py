@@ -34,28 +34,21 @@ def forget(queue: str, event: str) -> None:
     """Take in nothing."""
 
 
-def rescue(
-    engine: Engine,
-    run_hook: hooks.Run = hooks.run,
-    note: Note = forget,
-    *,
-    lapsed: bool = True,
-) -> int:
+def rescue(engine: Engine, run_hook: hooks.Run = hooks.run, note: Note = forget) -> int:
     """Free what dead workers held, end what is pointless, promote waiting keys.
 
     Args:
         run_hook: Calls the hooks of the jobs.
         note: Counts the attempts that have ended by this.
-        lapsed: Whether leases may have lapsed; false where a glance has just shown none.
 
     Returns:
         How many rows were freed.
 
     Database:
-        Five statements when there is nothing to do, three of them if nothing has *lapsed*.
+        Five statements when there is nothing to do.
     """
-    rescued = engine.rescue(engine.records, None) if lapsed else []
-    lost = engine.fail_lost(engine.records, None) if lapsed else []
+    rescued = engine.rescue(engine.records, None)
+    lost = engine.fail_lost(engine.records, None)
     expire(engine, run_hook, note)
     engine.promote_waiting()
     if rescued or lost:  # also of what is lost the place is free, where there is a limit

@@ -59,8 +59,9 @@ SLOW = 0.02  # seconds; a statement by primary key that takes longer is planned 
 # is a parameter where a test gives the time, and else the server's clock.
 
 AT_MOST = """
-    SELECT set_config('statement_timeout', %s::text, true) FROM pg_settings
-    WHERE name = 'statement_timeout' AND setting::int NOT BETWEEN 1 AND %s"""
+    SELECT set_config('statement_timeout', %s::text, true)
+    WHERE (SELECT setting FROM pg_settings WHERE name = 'statement_timeout')::int
+        NOT BETWEEN 1 AND %s"""
 
 # A limit that the planner does not know: it then takes a tenth of the range to be asked for.
 # With statistics from before a backlog it would think that the limit exceeds what waits, and

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -67,48 +67,58 @@ class Head:
         if not ends:
             return Start(None)
         rounds = self._rounds[demand.queues]
-        if rounds.seconds_left(now):
+        if not rounds.is_due(now):
             return Start(ends)
         latest = max(place.available_at for places in ends.values() for place in places)
         piece = rounds.piece(latest)
         return Start(None if piece is None else ends, piece)
 
     def ends(self, queues: Sequence[str] | None) -> Ends:
-        """Return the places that are remembered of *queues* (None: of any)."""
-        return {
-            queue: sorted(self._ends[queue].values(), reverse=True)
-            for queue in ((None,) if queues is None else queues)
-            if queue in self._ends
-        }
+        """Return the places that are remembered of *queues* (None: of any).
+
+        There are none of several queues: what comes first in each is locked, and then not taken
+        where another queue has something before it. Others pass that over meanwhile.
+        """
+        if queues is not None and len(queues) != 1:
+            return {}
+        queue = None if queues is None else queues[0]
+        places = self._ends.get(queue)
+        return {queue: sorted(places.values(), reverse=True)} if places else {}
 
     def seconds_left(self, queues: Sequence[str] | None, now: float) -> float:
         """Return how long it is until a fetch looks at some of what was passed."""
         return self._rounds[None if queues is None else tuple(queues)].seconds_left(now)
+
+    def forget(self) -> None:
+        """Begin the next fetch at the beginning."""
+        self._ends.clear()
 
     def note(
         self, demand: Demand, start: Start, taken: Exchange, began: float, ended: float
     ) -> None:
         """Take in what a fetch has found that began at *start*, and how long it took."""
         if demand.turns is not None:
-            self._ends.clear()  # others take what stands there, and from other places
+            self.forget()  # others take what stands there, and from other places
             return
         rounds = self._rounds[demand.queues]
         if start.ends is None or start.piece is not None:
             rounds.looked(start.piece, began, ended)
         else:
             rounds.looked_past(ended - began)
-        for each in (*_lasts(taken.started, demand.queues), *taken.held):
-            ends = self._ends.setdefault(None if demand.queues is None else each.queue, {})
-            place = Position(each.priority, each.available_at, each.id)
+        if demand.queues is not None and len(demand.queues) != 1:
+            return
+        queue = None if demand.queues is None else demand.queues[0]
+        for each in (*_lasts(taken.started), *taken.held):
+            ends = self._ends.setdefault(queue, {})
+            place = Position(each.priority, each.available_at.astimezone(UTC), each.id)
             ends[each.priority] = max(place, ends.pop(each.priority, place))
             if len(ends) > MOST:
                 del ends[next(iter(ends))]  # the one that was not seen for the longest
 
 
-def _lasts(started: Sequence[Reservation], queues: Sequence[str] | None) -> Sequence[Reservation]:
-    """Return those of *started*, which are in order, among which the last of each range are."""
-    is_one_range = queues is None or len(queues) == 1
-    if is_one_range and started and started[0].priority == started[-1].priority:
+def _lasts(started: Sequence[Reservation]) -> Sequence[Reservation]:
+    """Return those of *started*, which are in order, among which the last of each priority are."""
+    if started and started[0].priority == started[-1].priority:
         return started[-1:]
     return started
 

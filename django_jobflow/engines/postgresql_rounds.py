@@ -3,19 +3,21 @@
 A look that begins where the last one ended misses what has come to stand before that. To find
 it, looks from the beginning are made, as often as they cost next to nothing. Where they walk
 along millions of dead entries, they would stop the worker for seconds: then what was passed is
-looked at in rounds, piece by piece, from its end to its beginning.
+looked at piece by piece. Every other piece is the newest, where most of it comes to stand; the
+ones in between go from the end to the beginning, in rounds.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 SHARE = 20  # what they cost may be a part of the time that is one in so many
+PAUSE = 0.25  # seconds between two pieces at least
 GROWTH = 4  # times that a piece is wider than one that was cheap
 NARROWEST = timedelta(milliseconds=1)
-FIRST = timedelta(seconds=1)  # width of the first piece
-BEGINNING = datetime(1, 1, 2)  # in the zone of what it is compared with
+FIRST = timedelta(seconds=1)  # width of the newest piece, and of the first of a round
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class Piece(NamedTuple):
@@ -23,18 +25,20 @@ class Piece(NamedTuple):
 
     after: datetime
     until: datetime
+    is_newest: bool = False
 
     @property
     def is_last(self) -> bool:
         """Whether nothing is before it."""
-        return self.after.replace(tzinfo=None) == BEGINNING
+        return self.after == BEGINNING
 
 
 class Rounds:
     """The rounds of one worker through one index.
 
     What a look costs is by how much it takes longer than one at nothing that was passed: a server
-    that is far away, or a slow disk, is no reason to look at less.
+    that is far away, or a slow disk, is no reason to look at less. So in rounds one of these
+    stands between two pieces.
 
     Args:
         longest: How many seconds more that may be, as far as it is known beforehand.
@@ -47,6 +51,8 @@ class Rounds:
         self._width: timedelta | None = None
         self._until: datetime | None = None
         self._is_cheap = True
+        self._looks_past = False
+        self._was_newest = False
 
     @property
     def is_slow(self) -> bool:
@@ -57,14 +63,19 @@ class Rounds:
         """Return how long it is, at *now* by ``time.monotonic``, until the next look is due."""
         return max(self._due_at - now, 0.0)
 
+    def is_due(self, now: float) -> bool:
+        """Say whether the next look is to be at what was passed."""
+        return now >= self._due_at and not self._looks_past
+
     def piece(self, end: datetime) -> Piece | None:
         """Return what to look at, of all until *end*; None means from the beginning."""
         if self._width is None:
             return None
+        if not self._was_newest:
+            return Piece(end - FIRST, end, is_newest=True)
         until = end if self._until is None else min(self._until, end)
-        beginning = BEGINNING.replace(tzinfo=until.tzinfo)
-        is_last = until - beginning <= self._width
-        return Piece(beginning if is_last else until - self._width, until)
+        is_last = until - BEGINNING <= self._width
+        return Piece(BEGINNING if is_last else until - self._width, until)
 
     def looked(self, piece: Piece | None, began: float, ended: float) -> None:
         """Take in how long a look took: at *piece*, or from the beginning."""
@@ -72,20 +83,30 @@ class Rounds:
         self._due_at = ended + SHARE * seconds
         if piece is None or self._width is None:
             self._begin(None if seconds <= self.longest else FIRST)
-            return
-        self._is_cheap = self._is_cheap and seconds <= self.longest / 2
-        if piece.is_last:
-            self._begin(None if self._is_cheap else FIRST)
         else:
-            self._until = piece.after
-            if seconds > self.longest:
-                self._width = max(self._width / 2, NARROWEST)
-            elif seconds <= self.longest / 2:
-                self._width *= GROWTH
+            self._was_newest = piece.is_newest
+            if not piece.is_newest:
+                self._go_on(piece, seconds)
+        self._looks_past = self.is_slow
+        if self.is_slow:
+            self._due_at = max(self._due_at, ended + PAUSE)
 
     def looked_past(self, seconds: float) -> None:
         """Take in how long a look took that was at nothing of this."""
+        self._looks_past = False
         self._usual += (seconds - self._usual) / 4 if self._usual else seconds
+
+    def _go_on(self, piece: Piece, seconds: float) -> None:
+        assert self._width is not None
+        self._is_cheap = self._is_cheap and seconds <= self.longest / 2
+        if piece.is_last:
+            self._begin(None if self._is_cheap else FIRST)
+            return
+        self._until = piece.after
+        if seconds > self.longest:
+            self._width = max(self._width / 2, NARROWEST)
+        elif seconds <= self.longest / 2:
+            self._width *= GROWTH
 
     def _begin(self, width: timedelta | None) -> None:
         self._width, self._until, self._is_cheap = width, None, True

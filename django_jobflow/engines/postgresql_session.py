@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
 
 from django_jobflow.engines.postgresql_glances import Glances
 from django_jobflow.engines.postgresql_head import Head
 from django_jobflow.engines.postgresql_waking import Notifying, code_of
 from django_jobflow.engines.waking import WHOLE, Glance, Look
+from django_jobflow.models import JobRecord
 
 UNPREPARED = {"26000", "42P05"}  # what a pooler without prepared statements makes of one
 
@@ -59,10 +61,30 @@ class Served(Notifying):
         if now is not None:
             return super()._glance(queues, now)
         began = time.monotonic()
-        look = self._glances.look(queues, began)
-        glance, moment = super()._glance(queues, None, look)
+        part = self._glances.look(queues, began)
+        glance, moment = super()._glance(queues, None, part)
         ended = time.monotonic()
-        return self._glances.note(queues, look, glance, moment, began, ended), moment
+        return self._glances.note(queues, part, glance, moment, began, ended), moment
+
+    def rescue(self, rows: QuerySet[JobRecord], now: datetime | None) -> list[JobRecord]:
+        if now is None and self._glances.is_sure_of_leases:
+            return []
+        return super().rescue(rows, now)
+
+    def fail_lost(self, rows: QuerySet[JobRecord], now: datetime | None) -> list[JobRecord]:
+        is_sure = now is None and self._glances.is_sure_of_leases
+        lost = [] if is_sure else super().fail_lost(rows, now)
+        self._glances.note_sweep()  # this is the second half of one
+        return lost
+
+    def _due_among(self, rows: QuerySet[JobRecord], now: datetime | None) -> QuerySet[JobRecord]:
+        due = super()._due_among(rows, now)
+        after = self._glances.due_after() if now is None else None
+        return due if after is None else due.filter(available_at__gt=after)
+
+    def look_anew(self) -> None:
+        self._head.forget()
+        self._glances.distrust()
 
     def end_session(self) -> None:
         if self._session is not None and self._session is self.connection.connection:

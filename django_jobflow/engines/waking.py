@@ -31,8 +31,9 @@ class Glance:
     """What one look at the table has shown.
 
     Attributes:
-        available: Whether there are AVAILABLE rows on the queues that were asked for.
-        elsewhere: Whether there are any at all.
+        available: Whether there are AVAILABLE rows on the queues that were asked for, or it is
+            time for a fetch to look whether there are.
+        elsewhere: Whether there are any at all, as far as is known.
         next_due: Seconds until the earliest SCHEDULED or RETRY row is due. None means that
             there is none.
         lapsed: Whether the lease of a row, or its promise, has lapsed.
@@ -57,8 +58,7 @@ class Look:
 
     Attributes:
         cuts: By queue (None: of any), conditions for the pieces of its default partition that
-            may have AVAILABLE rows.
-        asks: Whether to look at ranges that are not cut.
+            may have AVAILABLE rows. Others are looked at from their beginning.
         leases: Conditions for the spans of ``expires``, as "{0}", that may have lapsed.
         moments: The same of due times, and of those after which a record is pointless.
         values: The parameters of all these.
@@ -66,14 +66,13 @@ class Look:
     """
 
     cuts: Mapping[str | None, Sequence[str]]
-    asks: bool
     leases: Sequence[str]
     moments: Sequence[str]
     values: Mapping[str, Any]
     elsewhere: bool
 
 
-WHOLE = Look(cuts={}, asks=True, leases=("",), moments=("",), values={}, elsewhere=True)
+WHOLE = Look(cuts={}, leases=("",), moments=("",), values={}, elsewhere=True)
 
 
 class Waking(Ground):
@@ -113,6 +112,9 @@ class Waking(Ground):
     def listener(self, hear: Hear, attend: Attend = ignore) -> Listener:
         """Return what listens on this thread's connection, where ``cannot_listen`` is empty."""
         raise NotImplementedError
+
+    def look_anew(self) -> None:
+        """Let the next look for work begin at the beginning, wherever it has been before."""
 
     def glance(self, queues: Sequence[str] | None, now: datetime | None = None) -> Glance:
         """Say what there is to do, without a lock on anything.
@@ -215,11 +217,11 @@ class _Glance:
         pieces = []
         for queue in (None,) if queues is None else queues:
             within = "priority >= -100" if queue is None else f"queue = {self.mark(queue)}"
-            cuts = self.look.cuts.get(queue, ("",) if self.look.asks else ())
-            if cuts and queue in self.look.cuts and queue is not None:
+            cuts = self.look.cuts.get(queue)
+            if cuts is not None and queue is not None:
                 pieces.append(f"{within} AND partition > ''")
                 within += " AND partition = ''"
-            pieces += [f"{within} {cut}" for cut in cuts]
+            pieces += [f"{within} {cut}" for cut in cuts or ("",)]
         if pieces:
             self.ask_any(f"state = 'AVAILABLE' AND {each}" for each in pieces)
         else:

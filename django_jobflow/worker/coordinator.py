@@ -332,6 +332,7 @@ class Coordinator:
 
     def _nothing_left(self) -> bool:
         """Look behind the keys and the clock once more before a drain ends."""
+        self.engine.look_anew()
         self.engine.promote_waiting()
         self.engine.activate_scheduled(self.engine.records, None)
         if not self.fetch.has_work():

@@ -226,8 +226,7 @@ class Duties:
 
     def _sweep(self, glance: Glance | None) -> None:
         if glance is None or glance.sweeps:
-            lapsed = glance is None or glance.lapsed
-            maintain.rescue(self.engine, self.run_hook, self.tallies.note, lapsed=lapsed)
+            maintain.rescue(self.engine, self.run_hook, self.tallies.note)
             self.fetch.release_forgotten()
         if glance is None or glance.elsewhere:
             self._warn_of_unserved()

@@ -23,8 +23,8 @@ from django_jobflow.worker.turns import Turns
 
 FRESH = 1.0  # seconds for which what an operator has said is known well enough
 SOON = 0.005  # seconds after which to ask for a token again at the earliest
-LIST_SHARE = 20  # listing the partitions may take a part of the time that is one in so many
-PARTITIONS_SHARE = 100  # the same of looking whether there are any
+LIST_SHARE = 20  # looking for partitions may take a part of the time that is one in so many
+IN_USE = 5.0  # seconds for which a job of a partition tells that there are others
 
 
 class Fetch:
@@ -61,6 +61,7 @@ class Fetch:
         self._lanes: Lanes = []
         self._listed_until = 0.0
         self._partitions_until = 0.0
+        self._found_partitions = False
         self._is_list_new = True
         self._shutters = Shutters()
         self._ended: Counter[str] = Counter()
@@ -105,12 +106,11 @@ class Fetch:
 
     def _has_partitions(self) -> bool:
         """Say whether there was work in another partition when that was last looked for."""
-        if (now := time.monotonic()) < self._partitions_until:
-            return self.controls.partitions
-        found = self.engine.has_partitions(self.options.queues)
-        ended = time.monotonic()
-        self._partitions_until = ended + PARTITIONS_SHARE * (ended - now)
-        return found
+        if (now := time.monotonic()) >= self._partitions_until:
+            self._found_partitions = self.engine.has_partitions(self.options.queues)
+            ended = time.monotonic()
+            self._partitions_until = ended + LIST_SHARE * (ended - now)
+        return self._found_partitions
 
     def _learn_gates(self, glance: Glance) -> None:
         self._released |= self.gates.learn(self.controls, waits=glance.sweeps)
@@ -280,7 +280,9 @@ class Fetch:
         self._shutters.shut(exchange.full, exchange.out_of_tokens)
         demands = list(demands)
         if not self.controls.partitions and any(each.partition for each in exchange.started):
-            self._known_until = self._partitions_until = 0.0  # there are some
+            self._found_partitions = True
+            self._partitions_until = time.monotonic() + IN_USE
+            self.controls = replace(self.controls, partitions=True)
         gates = [gate for demand in demands for gate in demand.gates]
         more_parked = bool(gates) and self.gates.took(gates, exchange)
         turns = [turn for demand in demands for turn in demand.turns or ()]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobflow.attempts import Demand
@@ -143,13 +144,13 @@ class HeadTests:
 
         assert [4, 3, 2] == [place.priority for place in places]
 
-    def test_several_queues_have_their_own_places(self, take):
+    def test_several_queues_are_looked_at_from_the_beginning(self, take):
+        """What another has locked and not taken must not be passed over."""
         late, early = known(queue="a", available_at=NOON + MINUTE), known(queue="b")
         assert [early, late] == take(2, queues=("a", "b"))
-        known(queue="a"), known(queue="b", available_at=NOON - DAY)  # passed over
-        following = known(queue="b", available_at=NOON + SECOND)
+        passed = known(queue="b", available_at=NOON - DAY)
 
-        assert [following] == take(3, queues=("a", "b"))
+        assert [passed] == take(queues=("a", "b"))
 
     def test_each_queue_has_its_own_place(self, take):
         late, early = known(queue="a", available_at=NOON + MINUTE), known(queue="b")
@@ -170,6 +171,7 @@ class HeadTests:
 
     def test_a_cheap_pass_from_the_beginning_is_made_each_time(self, take, monkeypatch):
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
         known()
         take()
         early = known(available_at=NOON - DAY)
@@ -191,6 +193,7 @@ class HeadTests:
 
     def test_rounds_find_what_came_before(self, take, engine, monkeypatch):
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
         engine._head._rounds[None].longest = 0.0
         make_many(3, "AVAILABLE", name=NAME)
         take(3)
@@ -199,13 +202,14 @@ class HeadTests:
         ages = [timedelta(seconds=2), timedelta(minutes=3), timedelta(days=400)]
         passed = [known(available_at=NOON - age) for age in ages]
 
-        found = [take(9) for _ in range(30)]
+        found = [take(9) for _ in range(120)]
 
         assert [[pk] for pk in passed] == [ids for ids in found if ids]
         assert not engine._head.start(demand_of(1), 0.0).piece  # the rounds were cheap
 
     def test_a_piece_reads_no_more_than_its_part(self, take, engine, monkeypatch):
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
         engine._head._rounds[None].longest = 0.0
         for second in range(100):
             make_many(10, "AVAILABLE", name=NAME, available_at=NOON + second * SECOND)
@@ -228,6 +232,7 @@ class GlanceTests:
     def rounds(self, slow, monkeypatch):
         """The same, of which each glance looks at a piece, and these grow."""
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
         slow._glances._rounds._due_at = 0.0
         slow._glances._rounds.longest = 10**6
         return slow
@@ -277,25 +282,59 @@ class GlanceTests:
         known(queue="a", partition=partition, available_at=NOON + SECOND)
         assert slow.glance(("a",)).available
 
-    def test_work_on_a_queue_without_a_head_is_seen_by_rounds(self, slow, rounds):
+    @pytest.mark.parametrize("queues", [None, ("a",), ("a", "b")])
+    def test_work_on_a_queue_without_a_head_is_always_seen(self, slow, queues):
         known(queue="a")
 
-        assert rounds.glance(("a", "b")).available
+        assert all(slow.glance(queues).available for _ in range(3))
 
     @pytest.mark.parametrize("age", [timedelta(seconds=2), timedelta(days=400)])
     def test_rounds_find_a_lease_that_has_lapsed_before(self, rounds, age):
-        make("IN_PROGRESS", expires=timezone.now() - age)
-        rounds._glances._until = timezone.now()
+        lapsed = make("IN_PROGRESS", expires=timezone.now() - age)
+        rounds._glances._leases_until = timezone.now()
 
-        assert any(rounds.glance(None).lapsed for _ in range(40))
+        shown = [rounds.glance(None).lapsed for _ in range(120)]
+
+        assert any(shown)
+        assert all(shown[shown.index(True) :])  # until it is seen to
+        [rescued] = rounds.rescue(JobRecord.objects.all(), None)
+        assert lapsed == rescued
+        rounds.fail_lost(JobRecord.objects.all(), None)
+        assert not rounds.glance(None).lapsed
+
+    def test_sweep_spares_the_look_for_leases_that_has_just_been_made(self, slow):
+        with CaptureQueriesContext(connection) as captured:
+            slow.rescue(JobRecord.objects.all(), None)
+            slow.fail_lost(JobRecord.objects.all(), None)
+
+        assert not captured.captured_queries
 
     @pytest.mark.parametrize("state", ["SCHEDULED", "RETRY"])
     def test_rounds_find_what_was_due_before(self, rounds, state):
         make(state, available_at=timezone.now() - timedelta(days=3))
 
-        due = [rounds.glance(None).next_due for _ in range(40)]
+        due = [rounds.glance(None).next_due for _ in range(120)]
 
         assert any(seconds is not None and seconds < 0 for seconds in due)
+        assert 1 == rounds.activate_scheduled(JobRecord.objects.all(), None)
+
+    def test_activation_reads_no_more_than_what_may_be_due(self, slow):
+        make_many(1000, "SCHEDULED", available_at=timezone.now() - HOUR)
+        JobRecord.objects.all()._raw_delete("default")
+        make("SCHEDULED", available_at=timezone.now() - SECOND)
+
+        def activate():
+            assert 1 == slow.activate_scheduled(JobRecord.objects.all(), None)
+
+        assert 10 > entries_read("jobflow_job_due", activate)
+
+    def test_before_a_drain_ends_all_that_is_due_is_activated(self, slow):
+        make("SCHEDULED", available_at=timezone.now() - HOUR)
+        assert 0 == slow.activate_scheduled(JobRecord.objects.all(), None)
+
+        slow.look_anew()
+
+        assert 1 == slow.activate_scheduled(JobRecord.objects.all(), None)
 
     def test_what_is_due_next_is_always_seen(self, slow):
         make("SCHEDULED", available_at=timezone.now() + HOUR)
@@ -310,7 +349,10 @@ class GlanceTests:
     def test_rounds_find_what_became_pointless_before(self, rounds):
         make("AVAILABLE", expires_at=timezone.now() - HOUR)
 
-        assert any(rounds.glance(None).sweeps for _ in range(40))
+        shown = [rounds.glance(None).sweeps for _ in range(120)]
+
+        assert any(shown)
+        assert all(shown[shown.index(True) :])
 
     def test_what_has_lapsed_is_seen_until_it_is_rescued(self, slow):
         make("IN_PROGRESS", expires=timezone.now())

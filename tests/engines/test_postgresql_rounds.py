@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from django_jobflow.engines.postgresql_rounds import FIRST, SHARE, Rounds
+from django_jobflow.engines.postgresql_rounds import FIRST, PAUSE, SHARE, Rounds
 from tests.engines.contract import NOON, SECOND
 
 LONGEST = 0.1
@@ -24,11 +24,18 @@ def look(rounds, seconds):
     return piece
 
 
+def go_on(rounds, seconds):
+    """Look on until a piece of the round was looked at; return it."""
+    newest = look(rounds, CHEAP)
+    assert (NOON - FIRST, NOON, True) == newest
+    return look(rounds, seconds)
+
+
 def make_round(rounds, seconds):
     """Look until the round is over; return its pieces."""
-    pieces = [look(rounds, seconds)]
+    pieces = [go_on(rounds, seconds)]
     while not pieces[-1].is_last:
-        pieces.append(look(rounds, seconds))
+        pieces.append(go_on(rounds, seconds))
     return pieces
 
 
@@ -50,7 +57,7 @@ def test_a_long_look_is_followed_by_pieces(rounds):
     look(rounds, LONG)
 
     assert rounds.is_slow
-    assert (NOON - FIRST, NOON) == look(rounds, CHEAP)
+    assert (NOON - FIRST, NOON) == go_on(rounds, CHEAP)[:2]
 
 
 def test_pieces_follow_upon_one_another_to_the_beginning(rounds):
@@ -62,30 +69,20 @@ def test_pieces_follow_upon_one_another_to_the_beginning(rounds):
     assert 50 > len(pieces)
 
 
-def test_moments_need_no_time_zone(rounds):
-    look(rounds, LONG)
-    naive = NOON.replace(tzinfo=None)
-    piece = rounds.piece(naive)
-    while not piece.is_last:
-        rounds.looked(piece, 0.0, CHEAP)
-        piece = rounds.piece(naive)
-
-    assert piece.after.tzinfo is None
-
-
 def test_cheap_pieces_grow_and_long_ones_shrink(rounds):
     look(rounds, LONG)
     widths = [
         piece.until - piece.after
-        for piece in [look(rounds, seconds) for seconds in (CHEAP, FAIR, LONG, LONG, CHEAP)]
+        for piece in [go_on(rounds, seconds) for seconds in (CHEAP, FAIR, LONG, LONG, CHEAP)]
     ]
 
     assert [SECOND * part for part in (1, 4, 4, 2, 1)] == widths
 
 
 def test_no_piece_is_too_narrow_to_get_ahead(rounds):
+    look(rounds, LONG)
     for _ in range(100):
-        piece = look(rounds, LONG)
+        piece = go_on(rounds, LONG)
 
     assert piece.until - piece.after == timedelta(milliseconds=1)
 
@@ -108,26 +105,51 @@ def test_what_any_look_takes_is_not_what_it_costs(rounds):
 
 
 def test_far_servers_are_looked_through_as_well(rounds):
-    look(rounds, 1.0)
-    assert rounds.is_slow
-    rounds.looked_past(1.0)
-    make_round(rounds, 1.0)
+    """Each look takes a second, whatever it looks at."""
+    began, looks = 100.0, 0
+    while looks < 100:
+        if rounds.is_due(began):
+            rounds.looked(rounds.piece(NOON), began, began + 1.0)
+        else:
+            rounds.looked_past(1.0)
+        began, looks = began + 10.0, looks + 1
 
     assert not rounds.is_slow
 
 
+def test_between_two_pieces_one_look_is_at_none(rounds):
+    look(rounds, LONG)
+    later = 100.0 + 10 * SHARE
+
+    assert not rounds.is_due(later)
+    rounds.looked_past(CHEAP)
+    assert rounds.is_due(later)
+    look(rounds, CHEAP)
+    assert not rounds.is_due(later)
+
+
+def test_pieces_that_cost_nothing_stand_apart(rounds):
+    look(rounds, LONG)
+    for _ in range(9):
+        rounds.looked_past(CHEAP)
+    look(rounds, CHEAP)
+
+    assert PAUSE == rounds.seconds_left(100.0 + CHEAP)
+
+
 def test_another_round_follows_upon_one_that_was_not_cheap(rounds):
     look(rounds, LONG)
-    look(rounds, LONG)
+    go_on(rounds, LONG)
     make_round(rounds, CHEAP)
 
     assert rounds.is_slow
-    assert NOON == look(rounds, CHEAP).until
+    assert NOON == go_on(rounds, CHEAP).until
 
 
 def test_a_round_goes_on_where_it_was_though_the_end_has_moved(rounds):
     look(rounds, LONG)
-    former = look(rounds, CHEAP)
-    piece = rounds.piece(NOON + timedelta(hours=1))
+    former = go_on(rounds, CHEAP)
+    later = NOON + timedelta(hours=1)
+    rounds.looked(rounds.piece(later), 0.0, CHEAP)
 
-    assert former.after == piece.until
+    assert former.after == rounds.piece(later).until

@@ -1,5 +1,6 @@
 """What a worker takes where something is paused, limited, or in a partition."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -89,22 +90,32 @@ class PartitionTests:
         fetch = Fetch(engine_for(), WorkerOptions(database="default"))
         fetch.learn(engine_for().glance(None))
         taken = make(JobState.IN_PROGRESS, partition="acme")
-        assert not fetch.is_outdated
+        assert fetch.is_plain
 
         fetch.took([], Exchange(started=[reservation_of(taken)]))
 
-        assert fetch.is_outdated
+        assert not fetch.is_plain
+        make()
+        fetch.learn(engine_for().glance(None))
+        assert not fetch.is_plain  # for a while
 
     def test_partitions_are_looked_for_as_seldom_as_that_is_dear(self, db, monkeypatch):
-        monkeypatch.setattr("django_jobflow.worker.fetch.PARTITIONS_SHARE", 10**9)
+        monkeypatch.setattr("django_jobflow.worker.fetch.LIST_SHARE", 10**9)
         fetch = Fetch(engine_for(), WorkerOptions(database="default"))
         make()
         fetch.learn(engine_for().glance(None))
         make(partition="acme")
 
         fetch.learn(engine_for().glance(None))
-
         assert fetch.is_plain
+
+        fetch._partitions_until = 0.0
+        fetch.learn(engine_for().glance(None))
+        assert not fetch.is_plain
+        fetch.learn(replace(engine_for().glance(None), elsewhere=False))
+        assert fetch.is_plain  # there is nothing
+        fetch.learn(engine_for().glance(None))
+        assert not fetch.is_plain
 
     def test_backlog_of_one_does_not_delay_another(self, drain):
         """One slot: the single job runs as soon as the one that was running has ended."""

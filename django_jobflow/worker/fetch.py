@@ -24,6 +24,7 @@ from django_jobflow.worker.turns import Turns
 FRESH = 1.0  # seconds for which what an operator has said is known well enough
 SOON = 0.005  # seconds after which to ask for a token again at the earliest
 LIST_SHARE = 20  # looking for partitions may take a part of the time that is one in so many
+PARTITIONS_SHARE = 100  # the same where all queues are looked through for that
 IN_USE = 5.0  # seconds for which a job of a partition tells that there are others
 
 
@@ -109,7 +110,8 @@ class Fetch:
         if (now := time.monotonic()) >= self._partitions_until:
             self._found_partitions = self.engine.has_partitions(self.options.queues)
             ended = time.monotonic()
-            self._partitions_until = ended + LIST_SHARE * (ended - now)
+            share = PARTITIONS_SHARE if self.options.queues is None else LIST_SHARE
+            self._partitions_until = ended + share * (ended - now)
         return self._found_partitions
 
     def _learn_gates(self, glance: Glance) -> None:

@@ -100,7 +100,7 @@ class PartitionTests:
         assert not fetch.is_plain  # for a while
 
     def test_partitions_are_looked_for_as_seldom_as_that_is_dear(self, db, monkeypatch):
-        monkeypatch.setattr("django_jobflow.worker.fetch.LIST_SHARE", 10**9)
+        monkeypatch.setattr("django_jobflow.worker.fetch.PARTITIONS_SHARE", 10**9)
         fetch = Fetch(engine_for(), WorkerOptions(database="default"))
         make()
         fetch.learn(engine_for().glance(None))

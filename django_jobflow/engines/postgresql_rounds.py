@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 SHARE = 20  # what they cost may be a part of the time that is one in so many
 PAUSE = 0.25  # seconds between two pieces at least
-GROWTH = 4  # times that a piece is wider than one that was cheap
+GROWTH = 8  # times that a piece is wider than one that was cheap
 NARROWEST = timedelta(milliseconds=1)
+STRIKES = 3  # looks one after the other that took too long, which is no accident any more
+FAR_TOO_LONG = 10  # times as long as a look may take: of these, one is enough
 FIRST = timedelta(seconds=1)  # width of the newest piece, and of the first of a round
 BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
@@ -51,6 +53,7 @@ class Rounds:
         self._width: timedelta | None = None
         self._until: datetime | None = None
         self._is_cheap = True
+        self._strikes = 0
         self._looks_past = False
         self._was_newest = False
 
@@ -82,7 +85,7 @@ class Rounds:
         seconds = max(ended - began - self._usual, 0.0)
         self._due_at = ended + SHARE * seconds
         if piece is None or self._width is None:
-            self._begin(None if seconds <= self.longest else FIRST)
+            self._begin(FIRST if self._takes_too_long(seconds) else None)
         else:
             self._was_newest = piece.is_newest
             if not piece.is_newest:
@@ -95,6 +98,10 @@ class Rounds:
         """Take in how long a look took that was at nothing of this."""
         self._looks_past = False
         self._usual += (seconds - self._usual) / 4 if self._usual else seconds
+
+    def _takes_too_long(self, seconds: float) -> bool:
+        self._strikes = self._strikes + 1 if seconds > self.longest else 0
+        return self._strikes >= STRIKES or seconds > self.longest * FAR_TOO_LONG
 
     def _go_on(self, piece: Piece, seconds: float) -> None:
         assert self._width is not None

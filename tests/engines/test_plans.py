@@ -218,7 +218,9 @@ class PlanTests:
             (("default", "email"), "jobflow_job_fetch_queue", 3),  # always from the beginning
         ],
     )
-    def test_plans_that_are_made_once_suit_any_values(self, queues, index, kinds):
+    def test_plans_that_are_made_once_suit_any_values(self, queues, index, kinds, monkeypatch):
+        # The first look is from the beginning, and none after it that is not told to.
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 10**9)
         for number in range(4):
             make(JobState.WAITING, execution_key=f"k{number // 2}")
         running = [*JobRecord.objects.filter(state=JobState.IN_PROGRESS)[:3]]

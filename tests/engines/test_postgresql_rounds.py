@@ -9,7 +9,7 @@ from django_jobflow.engines.postgresql_rounds import FIRST, PAUSE, SHARE, Rounds
 from tests.engines.contract import NOON, SECOND
 
 LONGEST = 0.1
-CHEAP, FAIR, LONG = 0.01, 0.07, 0.2  # seconds that a look takes
+CHEAP, FAIR, LONG, ENDLESS = 0.01, 0.07, 0.2, 2.0  # seconds that a look takes
 
 
 @pytest.fixture
@@ -53,15 +53,24 @@ def test_a_look_takes_its_share_of_the_time(rounds):
     assert 0 == rounds.seconds_left(ended + SHARE * CHEAP + 1)
 
 
-def test_a_long_look_is_followed_by_pieces(rounds):
+def test_one_look_that_takes_long_is_an_accident(rounds):
+    for seconds in (LONG, LONG, CHEAP, LONG, LONG):
+        look(rounds, seconds)
+        assert not rounds.is_slow
+
     look(rounds, LONG)
+    assert rounds.is_slow
+
+
+def test_a_look_that_takes_far_too_long_is_followed_by_pieces(rounds):
+    look(rounds, ENDLESS)
 
     assert rounds.is_slow
     assert (NOON - FIRST, NOON) == go_on(rounds, CHEAP)[:2]
 
 
 def test_pieces_follow_upon_one_another_to_the_beginning(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     pieces = make_round(rounds, CHEAP)
 
     assert NOON == pieces[0].until
@@ -70,17 +79,17 @@ def test_pieces_follow_upon_one_another_to_the_beginning(rounds):
 
 
 def test_cheap_pieces_grow_and_long_ones_shrink(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     widths = [
         piece.until - piece.after
         for piece in [go_on(rounds, seconds) for seconds in (CHEAP, FAIR, LONG, LONG, CHEAP)]
     ]
 
-    assert [SECOND * part for part in (1, 4, 4, 2, 1)] == widths
+    assert [SECOND * part for part in (1, 8, 8, 4, 2)] == widths
 
 
 def test_no_piece_is_too_narrow_to_get_ahead(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     for _ in range(100):
         piece = go_on(rounds, LONG)
 
@@ -88,7 +97,7 @@ def test_no_piece_is_too_narrow_to_get_ahead(rounds):
 
 
 def test_looks_begin_at_the_beginning_again_after_a_cheap_round(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     make_round(rounds, CHEAP)
 
     assert not rounds.is_slow
@@ -118,8 +127,8 @@ def test_far_servers_are_looked_through_as_well(rounds):
 
 
 def test_between_two_pieces_one_look_is_at_none(rounds):
-    look(rounds, LONG)
-    later = 100.0 + 10 * SHARE
+    look(rounds, ENDLESS)
+    later = 1000.0
 
     assert not rounds.is_due(later)
     rounds.looked_past(CHEAP)
@@ -129,7 +138,7 @@ def test_between_two_pieces_one_look_is_at_none(rounds):
 
 
 def test_pieces_that_cost_nothing_stand_apart(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     for _ in range(9):
         rounds.looked_past(CHEAP)
     look(rounds, CHEAP)
@@ -138,7 +147,7 @@ def test_pieces_that_cost_nothing_stand_apart(rounds):
 
 
 def test_another_round_follows_upon_one_that_was_not_cheap(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     go_on(rounds, LONG)
     make_round(rounds, CHEAP)
 
@@ -147,7 +156,7 @@ def test_another_round_follows_upon_one_that_was_not_cheap(rounds):
 
 
 def test_a_round_goes_on_where_it_was_though_the_end_has_moved(rounds):
-    look(rounds, LONG)
+    look(rounds, ENDLESS)
     former = go_on(rounds, CHEAP)
     later = NOON + timedelta(hours=1)
     rounds.looked(rounds.piece(later), 0.0, CHEAP)

@@ -26,8 +26,9 @@ class Activating(Promoting):
 
     def _activate_batch(self, rows: models.QuerySet[JobRecord], now: datetime | None) -> int:
         with self.transaction():
-            due = self.locked(self._due_among(rows, now), skip=True)
-            found = list(due.values_list("pk", "partition", "execution_key")[:SWEEP_BATCH])
+            due = rows.filter(state__in=before("activate"), available_at__lte=self.clock(now))
+            locked = self.locked(due, skip=True)
+            found = list(locked.values_list("pk", "partition", "execution_key")[:SWEEP_BATCH])
             if not found:
                 return 0
             changed = self.records.filter(
@@ -35,11 +36,6 @@ class Activating(Promoting):
             ).update(state=AVAILABLE_OR_WAITING, updated_at=self.clock(now))
             self.promote((partition, key) for _, partition, key in found if key)
         return changed
-
-    def _due_among(
-        self, rows: models.QuerySet[JobRecord], now: datetime | None
-    ) -> models.QuerySet[JobRecord]:
-        return rows.filter(state__in=before("activate"), available_at__lte=self.clock(now))
 
     def run_now(self, rows: models.QuerySet[JobRecord], now: datetime | None) -> int:
         """Make SCHEDULED and RETRY *rows* due at once; return how many they were."""

@@ -284,7 +284,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
             self._members_exchanged(endings, exchange)
         if demand is not None:
             ended = time.monotonic()
-            self._head.note(demand, start, exchange, began, ended)
+            self._head.note(demand, limit, start, exchange, began, ended)
             if start.ends and len(exchange.started) + len(exchange.held) < limit:
                 exchange.passed_over = self._head.seconds_left(demand.queues, ended)
         return exchange

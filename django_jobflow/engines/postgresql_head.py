@@ -94,14 +94,22 @@ class Head:
         self._ends.clear()
 
     def note(
-        self, demand: Demand, start: Start, taken: Exchange, began: float, ended: float
+        self,
+        demand: Demand,
+        limit: int,
+        start: Start,
+        taken: Exchange,
+        began: float,
+        ended: float,
     ) -> None:
-        """Take in what a fetch has found that began at *start*, and how long it took."""
+        """Take in what a fetch of up to *limit* has found that began at *start*, and its time."""
         if demand.turns is not None:
             self.forget()  # others take what stands there, and from other places
             return
         rounds = self._rounds[demand.queues]
-        if start.ends is None or start.piece is not None:
+        if start.piece is not None and len(taken.started) + len(taken.held) >= limit:
+            rounds.filled(ended)
+        elif start.ends is None or start.piece is not None:
             rounds.looked(start.piece, began, ended)
         else:
             rounds.looked_past(ended - began)

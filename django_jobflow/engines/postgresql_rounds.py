@@ -17,6 +17,7 @@ PAUSE = 0.25  # seconds between two pieces at least
 GROWTH = 8  # times that a piece is wider than one that was cheap
 NARROWEST = timedelta(milliseconds=1)
 STRIKES = 3  # looks one after the other that took too long, which is no accident any more
+ACCIDENTS = 2  # pieces of a cheap round that may have taken long
 FAR_TOO_LONG = 10  # times as long as a look may take: of these, one is enough
 FIRST = timedelta(seconds=1)  # width of the newest piece, and of the first of a round
 BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
@@ -52,7 +53,8 @@ class Rounds:
         self._usual = 0.0
         self._width: timedelta | None = None
         self._until: datetime | None = None
-        self._is_cheap = True
+        self._newest_until: datetime | None = None
+        self._dear = 0
         self._strikes = 0
         self._looks_past = False
         self._was_newest = False
@@ -75,24 +77,32 @@ class Rounds:
         if self._width is None:
             return None
         if not self._was_newest:
-            return Piece(end - FIRST, end, is_newest=True)
+            seen = end if self._newest_until is None else min(self._newest_until, end)
+            return Piece(seen - FIRST, end, is_newest=True)
         until = end if self._until is None else min(self._until, end)
         is_last = until - BEGINNING <= self._width
         return Piece(BEGINNING if is_last else until - self._width, until)
 
     def looked(self, piece: Piece | None, began: float, ended: float) -> None:
         """Take in how long a look took: at *piece*, or from the beginning."""
-        seconds = max(ended - began - self._usual, 0.0)
+        self._usual = min(self._usual, ended - began)  # one at nothing takes no longer than this
+        seconds = ended - began - self._usual
         self._due_at = ended + SHARE * seconds
         if piece is None or self._width is None:
             self._begin(FIRST if self._takes_too_long(seconds) else None)
         else:
             self._was_newest = piece.is_newest
-            if not piece.is_newest:
+            if piece.is_newest:
+                self._newest_until = piece.until
+            else:
                 self._go_on(piece, seconds)
         self._looks_past = self.is_slow
         if self.is_slow:
             self._due_at = max(self._due_at, ended + PAUSE)
+
+    def filled(self, now: float) -> None:
+        """Take in that the last piece had more in it than could be taken: it is due again."""
+        self._due_at, self._looks_past = now, False
 
     def looked_past(self, seconds: float) -> None:
         """Take in how long a look took that was at nothing of this."""
@@ -105,9 +115,9 @@ class Rounds:
 
     def _go_on(self, piece: Piece, seconds: float) -> None:
         assert self._width is not None
-        self._is_cheap = self._is_cheap and seconds <= self.longest / 2
+        self._dear += seconds > self.longest / 2
         if piece.is_last:
-            self._begin(None if self._is_cheap else FIRST)
+            self._begin(None if self._dear <= ACCIDENTS else FIRST)
             return
         self._until = piece.after
         if seconds > self.longest:
@@ -116,4 +126,6 @@ class Rounds:
             self._width *= GROWTH
 
     def _begin(self, width: timedelta | None) -> None:
-        self._width, self._until, self._is_cheap = width, None, True
+        self._width, self._until, self._dear = width, None, 0
+        if width is None:
+            self._newest_until = None

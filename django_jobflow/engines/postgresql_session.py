@@ -77,10 +77,15 @@ class Served(Notifying):
         self._glances.note_sweep()  # this is the second half of one
         return lost
 
-    def _due_among(self, rows: QuerySet[JobRecord], now: datetime | None) -> QuerySet[JobRecord]:
-        due = super()._due_among(rows, now)
+    def activate_scheduled(self, rows: QuerySet[JobRecord], now: datetime | None) -> int:
         after = self._glances.due_after() if now is None else None
-        return due if after is None else due.filter(available_at__gt=after)
+        if after is not None:
+            return super().activate_scheduled(rows.filter(available_at__gt=after), now)
+        try:
+            return super().activate_scheduled(rows, now)
+        except Exception:
+            self._glances.distrust()  # what was to be seen to still is
+            raise
 
     def look_anew(self) -> None:
         self._head.forget()

@@ -62,7 +62,11 @@ class Fetch:
         self._lanes: Lanes = []
         self._listed_until = 0.0
         self._partitions_until = 0.0
+        self._partitions_spent = 0.0
         self._found_partitions = False
+        # All jobs are fetched from all queues, but for their turns; from some queues, those of
+        # partitions are not until that there are any is known.
+        self._share = PARTITIONS_SHARE if options.queues is None else LIST_SHARE
         self._is_list_new = True
         self._shutters = Shutters()
         self._ended: Counter[str] = Counter()
@@ -110,8 +114,9 @@ class Fetch:
         if (now := time.monotonic()) >= self._partitions_until:
             self._found_partitions = self.engine.has_partitions(self.options.queues)
             ended = time.monotonic()
-            share = PARTITIONS_SHARE if self.options.queues is None else LIST_SHARE
-            self._partitions_until = ended + share * (ended - now)
+            spent, self._partitions_spent = self._partitions_spent, ended - now
+            # One that took long by accident is none: the next may take long once more.
+            self._partitions_until = ended + self._share * min(spent, ended - now)
         return self._found_partitions
 
     def _learn_gates(self, glance: Glance) -> None:
@@ -187,6 +192,7 @@ class Fetch:
         Database:
             One statement on PostgreSQL and SQLite.
         """
+        self._partitions_until = 0.0  # what waits may be in one that has just come up
         # First, since they may make something AVAILABLE.
         if self._released:
             self._unpark()

@@ -1,9 +1,10 @@
 """Where a fetch begins: after what was taken, and now and then from the beginning."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -207,6 +208,20 @@ class HeadTests:
         assert [[pk] for pk in passed] == [ids for ids in found if ids]
         assert not engine._head.start(demand_of(1), 0.0).piece  # the rounds were cheap
 
+    def test_rounds_take_all_of_a_late_backlog(self, take, engine, monkeypatch):
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
+        engine._head._rounds[None].longest = 0.0
+        known()
+        take()
+        make_many(50, "AVAILABLE", name=NAME, available_at=NOON - DAY)
+        engine._head._rounds[None].longest = 10**6
+
+        found = [len(take(10)) for _ in range(120)]
+
+        first = found.index(10)
+        assert [10, 10, 10, 10, 10] == found[first : first + 5]
+
     def test_a_piece_reads_no_more_than_its_part(self, take, engine, monkeypatch):
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 0)
         monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.PAUSE", 0)
@@ -316,6 +331,22 @@ class GlanceTests:
         due = [rounds.glance(None).next_due for _ in range(120)]
 
         assert any(seconds is not None and seconds < 0 for seconds in due)
+        assert 1 == rounds.activate_scheduled(JobRecord.objects.all(), None)
+
+    def test_all_that_was_due_before_is_activated(self, rounds):
+        make_many(1500, "SCHEDULED", available_at=timezone.now() - timedelta(days=3))
+        while not rounds._glances._shows_overdue:
+            rounds.glance(None)
+
+        assert 1500 == rounds.activate_scheduled(JobRecord.objects.all(), None)
+
+    def test_what_could_not_be_activated_is_not_forgotten(self, rounds, monkeypatch):
+        make("SCHEDULED", available_at=timezone.now() - timedelta(days=3))
+        rounds.look_anew()
+        with monkeypatch.context() as patch, pytest.raises(OperationalError):
+            patch.setattr(rounds, "_activate_batch", Mock(side_effect=OperationalError))
+            rounds.activate_scheduled(JobRecord.objects.all(), None)
+
         assert 1 == rounds.activate_scheduled(JobRecord.objects.all(), None)
 
     def test_activation_reads_no_more_than_what_may_be_due(self, slow):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from django_jobflow.engines.postgresql_rounds import FIRST, PAUSE, SHARE, Rounds
+from django_jobflow.engines.postgresql_rounds import ACCIDENTS, FIRST, PAUSE, SHARE, Rounds
 from tests.engines.contract import NOON, SECOND
 
 LONGEST = 0.1
@@ -26,8 +26,7 @@ def look(rounds, seconds):
 
 def go_on(rounds, seconds):
     """Look on until a piece of the round was looked at; return it."""
-    newest = look(rounds, CHEAP)
-    assert (NOON - FIRST, NOON, True) == newest
+    assert look(rounds, CHEAP).is_newest
     return look(rounds, seconds)
 
 
@@ -67,6 +66,27 @@ def test_a_look_that_takes_far_too_long_is_followed_by_pieces(rounds):
 
     assert rounds.is_slow
     assert (NOON - FIRST, NOON) == go_on(rounds, CHEAP)[:2]
+
+
+def test_the_newest_pieces_leave_nothing_out(rounds):
+    look(rounds, ENDLESS)
+    assert (NOON - FIRST, NOON, True) == look(rounds, CHEAP)
+    look(rounds, CHEAP)
+    later = NOON + 60 * SECOND
+
+    assert (NOON - FIRST, later, True) == rounds.piece(later)
+
+
+def test_a_piece_that_has_more_in_it_is_looked_at_again(rounds):
+    look(rounds, ENDLESS)
+    look(rounds, CHEAP)
+    rounds.looked_past(CHEAP)
+    piece = rounds.piece(NOON)
+
+    rounds.filled(200.0)
+
+    assert rounds.is_due(200.0)
+    assert piece == rounds.piece(NOON)
 
 
 def test_pieces_follow_upon_one_another_to_the_beginning(rounds):
@@ -113,6 +133,14 @@ def test_what_any_look_takes_is_not_what_it_costs(rounds):
     assert pytest.approx(SHARE * CHEAP, abs=0.05) == rounds.seconds_left(101.0 + CHEAP)
 
 
+def test_what_took_long_once_is_forgotten_with_the_next_that_did_not(rounds):
+    rounds.looked_past(1.0)
+    look(rounds, CHEAP)
+    look(rounds, CHEAP + FAIR)
+
+    assert pytest.approx(SHARE * FAIR) == rounds.seconds_left(100.0 + CHEAP + FAIR)
+
+
 def test_far_servers_are_looked_through_as_well(rounds):
     """Each look takes a second, whatever it looks at."""
     began, looks = 100.0, 0
@@ -146,9 +174,20 @@ def test_pieces_that_cost_nothing_stand_apart(rounds):
     assert PAUSE == rounds.seconds_left(100.0 + CHEAP)
 
 
+@pytest.mark.parametrize(("accidents", "is_slow"), [(ACCIDENTS, False), (ACCIDENTS + 1, True)])
+def test_a_cheap_round_may_have_accidents(rounds, accidents, is_slow):
+    look(rounds, ENDLESS)
+    for _ in range(accidents):
+        go_on(rounds, LONG)
+    make_round(rounds, CHEAP)
+
+    assert is_slow == rounds.is_slow
+
+
 def test_another_round_follows_upon_one_that_was_not_cheap(rounds):
     look(rounds, ENDLESS)
-    go_on(rounds, LONG)
+    for _ in range(ACCIDENTS + 1):
+        go_on(rounds, LONG)
     make_round(rounds, CHEAP)
 
     assert rounds.is_slow

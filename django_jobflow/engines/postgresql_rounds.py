@@ -20,6 +20,7 @@ STRIKES = 3  # looks one after the other that took too long, which is no acciden
 ACCIDENTS = 2  # pieces of a cheap round that may have taken long
 FAR_TOO_LONG = 10  # times as long as a look may take: of these, one is enough
 FIRST = timedelta(seconds=1)  # width of the newest piece, and of the first of a round
+NEWEST = timedelta(minutes=1)  # what is older is for the round, if that was so long ago
 BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -78,6 +79,7 @@ class Rounds:
             return None
         if not self._was_newest:
             seen = end if self._newest_until is None else min(self._newest_until, end)
+            seen = max(seen, end - NEWEST)
             return Piece(seen - FIRST, end, is_newest=True)
         until = end if self._until is None else min(self._until, end)
         is_last = until - BEGINNING <= self._width

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from django_jobflow.engines.postgresql_rounds import ACCIDENTS, FIRST, PAUSE, SHARE, Rounds
+from django_jobflow.engines.postgresql_rounds import ACCIDENTS, FIRST, NEWEST, PAUSE, SHARE, Rounds
 from tests.engines.contract import NOON, SECOND
 
 LONGEST = 0.1
@@ -72,9 +72,18 @@ def test_the_newest_pieces_leave_nothing_out(rounds):
     look(rounds, ENDLESS)
     assert (NOON - FIRST, NOON, True) == look(rounds, CHEAP)
     look(rounds, CHEAP)
-    later = NOON + 60 * SECOND
+    later = NOON + 30 * SECOND
 
     assert (NOON - FIRST, later, True) == rounds.piece(later)
+
+
+def test_the_newest_piece_is_no_round_of_its_own(rounds):
+    look(rounds, ENDLESS)
+    look(rounds, CHEAP)
+    look(rounds, CHEAP)
+    later = NOON + timedelta(hours=5)
+
+    assert (later - NEWEST - FIRST, later, True) == rounds.piece(later)
 
 
 def test_a_piece_that_has_more_in_it_is_looked_at_again(rounds):

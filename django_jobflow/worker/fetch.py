@@ -64,8 +64,8 @@ class Fetch:
         self._partitions_until = 0.0
         self._partitions_spent = 0.0
         self._found_partitions = False
-        # All jobs are fetched from all queues, but for their turns; from some queues, those of
-        # partitions are not until that there are any is known.
+        # From all queues, jobs of a partition are fetched anyway, if not in fair turns; from
+        # some, only once it is known that there are any.
         self._share = PARTITIONS_SHARE if options.queues is None else LIST_SHARE
         self._is_list_new = True
         self._shutters = Shutters()
@@ -115,7 +115,7 @@ class Fetch:
             self._found_partitions = self.engine.has_partitions(self.options.queues)
             ended = time.monotonic()
             spent, self._partitions_spent = self._partitions_spent, ended - now
-            # One that took long by accident is none: the next may take long once more.
+            # By the shorter of two: one may have taken long by accident.
             self._partitions_until = ended + self._share * min(spent, ended - now)
         return self._found_partitions
 

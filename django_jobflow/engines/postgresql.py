@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from django.db import IntegrityError, OperationalError
@@ -54,14 +53,15 @@ SAMPLING = 1000  # milliseconds that each look at the backlog may take for the h
 UNSAMPLED = 600.0  # seconds without such a look after one that took longer
 SLOW = 0.02  # seconds; a statement by primary key that takes longer is planned anew
 
-# The ORM has no UPDATE or DELETE that returns rows or joins a list of values. States stand
-# in the statements as literals: the planner takes a partial index only for those. `moment`
-# is a parameter where a test gives the time, and else the server's clock.
-
+# How long each statement of a transaction may take, unless the project has less patience.
 AT_MOST = """
     SELECT set_config('statement_timeout', %s::text, true)
     WHERE (SELECT setting FROM pg_settings WHERE name = 'statement_timeout')::int
         NOT BETWEEN 1 AND %s"""
+
+# The ORM has no UPDATE or DELETE that returns rows or joins a list of values. States stand
+# in the statements as literals: the planner takes a partial index only for those. `moment`
+# is a parameter where a test gives the time, and else the server's clock.
 
 # A limit that the planner does not know: it then takes a tenth of the range to be asked for.
 # With statistics from before a backlog it would think that the limit exceeds what waits, and
@@ -262,13 +262,13 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
             leaving: Those of *endings* whose execution keys are to be given on.
         """
         began = time.monotonic()
-        start = self._head.start(demand, began) if demand is not None else Start(None)
+        start = self._head.start(demand, began) if demand is not None else Start()
         ends, values = end_values(endings)
         values["worker"] = worker
         ids = None
         if demand is not None and not is_nothing(demand.queues, demand.turns):
             values |= demand_values(demand, limit)
-            within = behind(start.ends or {}, values, start.piece)
+            within = behind(start.ends, values, start.piece)
             ids = _ids(demand.queues, demand.turns, values, within, COLUMNS if leaving else "id")
         exchange = Exchange()
         if ends or ids:
@@ -333,7 +333,7 @@ def _ids(
     queues: Sequence[str] | None,
     turns: Sequence[Turn] | None,
     values: dict[str, Any],
-    within: Mapping[str | None, Sequence[str]] = MappingProxyType({}),
+    within: Sequence[str] = ("",),
     columns: str = "id",
 ) -> str:
     if turns is not None:

@@ -96,7 +96,7 @@ class Glances:
             self._elsewhere = shown.elsewhere
             return shown
         # The rounds through what the head has passed are those of the fetch.
-        is_due = bool(look.cuts) and not self._head.seconds_left(queues, ended)
+        is_due = len(look.cuts) > 1 and not self._head.seconds_left(queues, ended)
         available = shown.available or is_due
         return replace(
             shown,

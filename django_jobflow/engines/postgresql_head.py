@@ -8,7 +8,7 @@ that was taken since: what costs microseconds at first takes most of the time af
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,19 +29,19 @@ class Position(NamedTuple):
 
 
 Queues = tuple[str, ...] | None
-Ends = Mapping[str | None, Sequence[Position]]
-"""Where fetches have ended: by queue (None: of any), one place a priority, the highest first."""
+Ends = Sequence[Position]
+"""Where the fetches from one range have ended: one place a priority, the highest first."""
 
 
 class Start(NamedTuple):
     """Where a fetch begins.
 
     Attributes:
-        ends: After which places. None means from the beginning.
+        ends: After which places. None of them means from the beginning.
         piece: What it looks at of that which lies before these.
     """
 
-    ends: Ends | None
+    ends: Ends = ()
     piece: Piece | None = None
 
 
@@ -63,15 +63,14 @@ class Head:
         Args:
             now: By ``time.monotonic``.
         """
-        ends = {} if demand.turns is not None else self.ends(demand.queues)
+        ends = () if demand.turns is not None else self.ends(demand.queues)
         if not ends:
-            return Start(None)
+            return Start()
         rounds = self._rounds[demand.queues]
         if not rounds.is_due(now):
             return Start(ends)
-        latest = max(place.available_at for places in ends.values() for place in places)
-        piece = rounds.piece(latest)
-        return Start(None if piece is None else ends, piece)
+        piece = rounds.piece(max(place.available_at for place in ends))
+        return Start() if piece is None else Start(ends, piece)
 
     def ends(self, queues: Sequence[str] | None) -> Ends:
         """Return the places that are remembered of *queues* (None: of any).
@@ -80,10 +79,9 @@ class Head:
         where another queue has something before it. Others pass that over meanwhile.
         """
         if queues is not None and len(queues) != 1:
-            return {}
-        queue = None if queues is None else queues[0]
-        places = self._ends.get(queue)
-        return {queue: sorted(places.values(), reverse=True)} if places else {}
+            return ()
+        places = self._ends.get(None if queues is None else queues[0], {})
+        return sorted(places.values(), reverse=True)
 
     def seconds_left(self, queues: Sequence[str] | None, now: float) -> float:
         """Return how long it is until a fetch looks at some of what was passed."""
@@ -109,7 +107,7 @@ class Head:
         rounds = self._rounds[demand.queues]
         if start.piece is not None and len(taken.started) + len(taken.held) >= limit:
             rounds.filled(ended)
-        elif start.ends is None or start.piece is not None:
+        elif not start.ends or start.piece is not None:
             rounds.looked(start.piece, began, ended)
         else:
             rounds.looked_past(ended - began)
@@ -131,10 +129,8 @@ def _lasts(started: Sequence[Reservation]) -> Sequence[Reservation]:
     return started
 
 
-def behind(
-    ends: Ends, values: dict[str, Any], piece: Piece | None = None
-) -> dict[str | None, list[str]]:
-    """Return what each range is cut into by *ends*: conditions, in the order of a fetch.
+def behind(ends: Ends, values: dict[str, Any], piece: Piece | None = None) -> list[str]:
+    """Return what a range is cut into by *ends*: conditions, in the order of a fetch.
 
     Args:
         values: Gets the parameters.
@@ -144,18 +140,13 @@ def behind(
     if piece is not None:
         values |= {"passed_after": piece.after, "passed_until": piece.until}
         passed = "available_at > %(passed_after)s AND available_at <= %(passed_until)s"
-    return {
-        queue: [*_cuts(places, f"end{number}_", values, passed)]
-        for number, (queue, places) in enumerate(ends.items())
-    }
+    return [*_cuts(ends, values, passed)]
 
 
-def _cuts(
-    places: Sequence[Position], prefix: str, values: dict[str, Any], passed: str
-) -> Iterator[str]:
+def _cuts(ends: Ends, values: dict[str, Any], passed: str) -> Iterator[str]:
     below = ""
-    for number, place in enumerate(places):
-        priority, due, pk = (f"{prefix}{number}_{name}" for name in ("priority", "due", "id"))
+    for number, place in enumerate(ends):
+        priority, due, pk = (f"end{number}_{name}" for name in ("priority", "due", "id"))
         values |= {priority: place.priority, due: place.available_at, pk: place.id}
         end = f"(%({due})s, %({pk})s::bigint)"
         yield f"{below} AND priority > %({priority})s"

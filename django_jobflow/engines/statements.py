@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta, tzinfo
 from functools import lru_cache
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -67,7 +66,7 @@ def first_ids(
     *,
     limit: str = "%(limit)s",
     lock: str = "",
-    within: Mapping[str | None, Sequence[str]] = MappingProxyType({}),
+    within: Sequence[str] = ("",),
     columns: str = "id",
 ) -> str:
     """Return the query for the ids of the first AVAILABLE rows: an index range for each queue.
@@ -77,23 +76,22 @@ def first_ids(
         values: Gets the parameters that the query needs beside ``limit``.
         limit: How the limit of a range is written.
         lock: What locks the rows, where there is such a clause.
-        within: By queue (None: of any), conditions that cut its range into pieces, in order.
+        within: Conditions that cut a range into pieces, in order.
         columns: What is asked for: the id, and what stands in the order.
     """
-    conditions: dict[str | None, str] = {None: "AND priority >= -100"}  # what OF_ANY_QUEUE says
+    conditions = ["AND priority >= -100"]  # what OF_ANY_QUEUE says
     if queues is not None:
         names = list(dict.fromkeys(queues))
         values |= {f"queue{number}": name for number, name in enumerate(names)}
-        conditions = {
-            name: f"AND queue = %(queue{number})s AND partition = ''"
-            for number, name in enumerate(names)
-        }
+        conditions = [
+            f"AND queue = %(queue{number})s AND partition = ''" for number in range(len(names))
+        ]
     # The state as a literal: a planner takes a partial index for nothing else.
     ranges = [
         f"SELECT id, priority, available_at FROM {JOB} "
         f"WHERE state = 'AVAILABLE' {condition} {part} ORDER BY {ORDER} LIMIT {limit} {lock}"
-        for queue, condition in conditions.items()
-        for part in within.get(queue, ("",))
+        for condition in conditions
+        for part in within
     ]
     if len(ranges) == 1:
         return f"SELECT {columns} FROM ({ranges[0]}) AS first_rows"

@@ -57,22 +57,22 @@ class Look:
     """Which parts of the ranges a glance looks at, where it is known that the rest is empty.
 
     Attributes:
-        cuts: By queue (None: of any), conditions for the pieces of its default partition that
-            may have AVAILABLE rows. Others are looked at from their beginning.
+        cuts: Conditions for the pieces of a range that may have AVAILABLE rows; of one queue, its
+            default partition. Where there are several queues, there are no pieces.
         leases: Conditions for the spans of ``expires``, as "{0}", that may have lapsed.
         moments: The same of due times, and of those after which a record is pointless.
         values: The parameters of all these.
         elsewhere: Whether to look for AVAILABLE rows on queues that were not asked for.
     """
 
-    cuts: Mapping[str | None, Sequence[str]]
+    cuts: Sequence[str]
     leases: Sequence[str]
     moments: Sequence[str]
     values: Mapping[str, Any]
     elsewhere: bool
 
 
-WHOLE = Look(cuts={}, leases=("",), moments=("",), values={}, elsewhere=True)
+WHOLE = Look(cuts=("",), leases=("",), moments=("",), values={}, elsewhere=True)
 
 
 class Waking(Ground):
@@ -217,11 +217,10 @@ class _Glance:
         pieces = []
         for queue in (None,) if queues is None else queues:
             within = "priority >= -100" if queue is None else f"queue = {self.mark(queue)}"
-            cuts = self.look.cuts.get(queue)
-            if cuts is not None and queue is not None:
+            if len(self.look.cuts) > 1 and queue is not None:
                 pieces.append(f"{within} AND partition > ''")
                 within += " AND partition = ''"
-            pieces += [f"{within} {cut}" for cut in cuts or ("",)]
+            pieces += [f"{within} {cut}" for cut in self.look.cuts]
         if pieces:
             self.ask_any(f"state = 'AVAILABLE' AND {each}" for each in pieces)
         else:

@@ -141,9 +141,7 @@ class HeadTests:
         for priority in (1, 2, 3, 4):
             known(priority=priority)
             take()
-        [places] = engine._head.ends(None).values()
-
-        assert [4, 3, 2] == [place.priority for place in places]
+        assert [4, 3, 2] == [place.priority for place in engine._head.ends(None)]
 
     def test_several_queues_are_looked_at_from_the_beginning(self, take):
         """What another has locked and not taken must not be passed over."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
-from django.db.models import Q
 
-from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, SWEEP_BATCH, before, checked
+from django_jobflow.engines.ground import AVAILABLE_OR_WAITING, SWEEP_BATCH, before
 from django_jobflow.engines.promoting import Promoting
 from django_jobflow.models import JobRecord
 
@@ -31,9 +30,8 @@ class Activating(Promoting):
             found = list(locked.values_list("pk", "partition", "execution_key")[:SWEEP_BATCH])
             if not found:
                 return 0
-            changed = self.records.filter(
-                checked(Q(state__in=before("activate"))), pk__in=[pk for pk, _, _ in found]
-            ).update(state=AVAILABLE_OR_WAITING, updated_at=self.clock(now))
+            named = self.named([pk for pk, _, _ in found], state__in=before("activate"))
+            changed = named.update(state=AVAILABLE_OR_WAITING, updated_at=self.clock(now))
             self.promote((partition, key) for _, partition, key in found if key)
         return changed
 
@@ -46,9 +44,10 @@ class Activating(Promoting):
                 )
             )
             moment = self.clock(now)
-            changed = self.records.filter(
-                checked(Q(state__in=before("run_now"))), pk__in=[pk for pk, _, _ in found]
-            ).update(state=AVAILABLE_OR_WAITING, available_at=moment, updated_at=moment)
+            named = self.named([pk for pk, _, _ in found], state__in=before("run_now"))
+            changed = named.update(
+                state=AVAILABLE_OR_WAITING, available_at=moment, updated_at=moment
+            )
             self.promote((partition, key) for _, partition, key in found if key)
             if changed:
                 self.wake()

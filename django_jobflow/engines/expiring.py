@@ -6,12 +6,11 @@ from datetime import datetime
 from operator import attrgetter
 
 from django.db import models
-from django.db.models import Q
 
 from django_jobflow.attempts import Ending, reservation_of
 from django_jobflow.endings import expired
 from django_jobflow.engines.batching import Batching
-from django_jobflow.engines.ground import SWEEP_BATCH, before, checked
+from django_jobflow.engines.ground import SWEEP_BATCH, before
 from django_jobflow.entries import with_entry
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
@@ -56,7 +55,7 @@ class Expiring(Batching):
                 row.errors = with_entry(row.errors, ending.error | {"at": at})
             self.records.bulk_update(rows, ["errors"])
             ids = [row.pk for row in rows]
-            self.records.filter(checked(Q(state__in=before("expire"))), pk__in=ids).update(
+            self.named(ids, state__in=before("expire")).update(
                 state=JobState.FAILED,
                 finished_at=self.clock(now),
                 updated_at=self.clock(now),

@@ -23,7 +23,7 @@ from django_jobflow.attempts import (
     Reservation,
     Scope,
 )
-from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before, checked
+from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before
 from django_jobflow.engines.limiting import (
     BUSY,
     FULL,
@@ -85,10 +85,9 @@ class Gating(Reserving, Limiting):
                     ids.setdefault(gate_of[name], []).append(pk)
         parked: Counter[str] = Counter()
         for gate, theirs in ids.items():
-            available = self.records.filter(checked(Q(state=JobState.AVAILABLE)))
-            rows = self.locked(available.filter(pk__in=theirs).order_by("pk"), skip=True)
-            locked = list(rows.values_list("pk", flat=True))
-            parked[gate] = available.filter(pk__in=locked).update(
+            rows = self.named(theirs, state=JobState.AVAILABLE).order_by("pk")
+            locked = list(self.locked(rows, skip=True).values_list("pk", flat=True))
+            parked[gate] = self.named(locked, state=JobState.AVAILABLE).update(
                 state=JobState.WAITING, parked_for=gate, updated_at=self.clock(now)
             )
         return parked
@@ -154,8 +153,7 @@ class Gating(Reserving, Limiting):
         if not found:
             return 0
         moment = self.clock(now)
-        ids = [each.id for each in found]
-        self.records.filter(checked(Q(state__in=before("admit"))), pk__in=ids).update(
+        self.named([each.id for each in found], state__in=before("admit")).update(
             state=JobState.RESERVED,
             parked_for=None,
             reserved_by=demand.worker,

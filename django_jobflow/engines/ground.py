@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -37,20 +37,6 @@ def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def checked(condition: Q) -> Case:
-    """Return *condition* as one for rows that are named by their keys.
-
-    A planner sees nothing in a CASE that an index could serve. By the condition itself, one that
-    expects few rows in a state would rather read the index of the state, with all that lies dead
-    in it, than look up the keys.
-    """
-    return Case(
-        When(condition, then=Value(True)),
-        default=Value(False),
-        output_field=models.BooleanField(),
-    )
-
-
 def before(verb: str) -> list[str]:
     """Return the states from which *verb* may move a record, for a guard."""
     return sorted(state.value for state in states.origins(verb))
@@ -63,6 +49,22 @@ class Ground:
         self.alias = alias
 
     # Ground
+
+    def named(
+        self, ids: Collection[int], *conditions: Q, **facts: Any
+    ) -> models.QuerySet[JobRecord]:
+        """Return the query of the records with these *ids* of which all that holds.
+
+        Nothing but the key leads to them: a planner sees nothing in a CASE that an index could
+        serve. By the conditions themselves, one that expects few rows in a state would rather
+        read the index of the state, with all that lies dead in it, than look up the keys.
+        """
+        holds = Case(
+            When(Q(*conditions, **facts), then=Value(True)),
+            default=Value(False),
+            output_field=models.BooleanField(),
+        )
+        return self.records.filter(holds, pk__in=ids)
 
     @property
     def connection(self) -> BaseDatabaseWrapper:

@@ -14,7 +14,7 @@ from django_jobflow import states
 from django_jobflow.attempts import FENCE, Reservation
 from django_jobflow.endings import LAPSED, lost_error, lost_fingerprint
 from django_jobflow.engines.batching import Batching
-from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before, checked
+from django_jobflow.engines.ground import FREED, SWEEP_BATCH, before
 from django_jobflow.entries import with_entry
 from django_jobflow.models import JobRecord
 from django_jobflow.states import JobState
@@ -98,7 +98,7 @@ class Rescuing(Batching):
         """Free rows that this transaction has locked from a worker that is gone."""
         reserved = [row.pk for row in batch if row.state == JobState.RESERVED]
         if reserved:
-            self.records.filter(checked(Q(state=JobState.RESERVED)), pk__in=reserved).update(
+            self.named(reserved, state=JobState.RESERVED).update(
                 state=JobState.AVAILABLE, updated_at=self.clock(now), **FREED
             )
         running = [row for row in batch if row.state == JobState.IN_PROGRESS]
@@ -115,12 +115,12 @@ class Rescuing(Batching):
                     "held_execution_key": None,
                     "fingerprint": lost_fingerprint(cause).digest,
                 }
-            standing = Q(
-                state=JobState.IN_PROGRESS, attempt=row.attempt, reserved_by=row.reserved_by
-            )
-            self.records.filter(checked(standing), pk=row.pk).update(
-                errors=errors, updated_at=self.clock(now), **FREED, **values
-            )
+            self.named(
+                [row.pk],
+                state=JobState.IN_PROGRESS,
+                attempt=row.attempt,
+                reserved_by=row.reserved_by,
+            ).update(errors=errors, updated_at=self.clock(now), **FREED, **values)
         spent = [row for row in running if row.attempt >= row.max_attempts]
         self.promote((row.partition, row.execution_key) for row in spent)
         self.members_ended(row.batch_id for row in spent)

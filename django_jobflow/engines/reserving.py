@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from django_jobflow import states
 from django_jobflow.attempts import FENCE, RESERVATION_FIELDS, Range, Reservation, Turn
-from django_jobflow.engines.ground import FREED, checked
+from django_jobflow.engines.ground import FREED
 from django_jobflow.engines.ranging import Ranging
 from django_jobflow.models import JobRecord
 from django_jobflow.models.querysets import OF_ANY_QUEUE, RESERVE_ORDER
@@ -56,7 +56,7 @@ class Reserving(Ranging):
             ids = [reservation.id for reservation in found]
             moment = self.clock(now)
             changed = (
-                self.records.filter(checked(Q(state=JobState.AVAILABLE)), pk__in=ids).update(
+                self.named(ids, state=JobState.AVAILABLE).update(
                     state=JobState.RESERVED,
                     reserved_by=worker,
                     reserved_at=moment,
@@ -113,9 +113,9 @@ class Reserving(Ranging):
         """Return those of *found* that are reserved by *worker*: no row lock held the rest."""
         ids = [reservation.id for reservation in found]
         ours = set(
-            self.records.filter(
-                checked(Q(state=JobState.RESERVED, reserved_by=worker)), pk__in=ids
-            ).values_list("pk", flat=True)
+            self.named(ids, state=JobState.RESERVED, reserved_by=worker).values_list(
+                "pk", flat=True
+            )
         )
         return [reservation for reservation in found if reservation.id in ours]
 
@@ -150,10 +150,8 @@ class Reserving(Ranging):
         self, reservations: Sequence[Reservation], now: datetime | None
     ) -> list[Reservation]:
         """Lock the rows of *reservations* and return those whose promise still stands."""
-        rows = self.records.filter(
-            checked(Q(state=JobState.RESERVED, expires__gt=self.clock(now))),
-            pk__in=[reservation.id for reservation in reservations],
-        )
+        ids = [reservation.id for reservation in reservations]
+        rows = self.named(ids, state=JobState.RESERVED, expires__gt=self.clock(now))
         locked = self.locked(rows.order_by("pk"), skip=False)
         standing = {pk: fence for pk, *fence in locked.values_list("pk", *FENCE)}
         return [each for each in reservations if standing.get(each.id) == [*each.fence]]
@@ -170,9 +168,8 @@ class Reserving(Ranging):
             models.Q(pk__in=ids, **dict(zip(FENCE, fence, strict=True)))
             for fence, ids in groups.items()
         ]
-        standing = models.Q(state__in=sorted(in_states)) & reduce(or_, fences)
         ids = [each.id for each in reservations]
-        return self.records.filter(checked(standing), pk__in=ids)
+        return self.named(ids, reduce(or_, fences), state__in=sorted(in_states))
 
     def extend(
         self,

@@ -24,7 +24,14 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def engine(monkeypatch):
+def table(db):
+    """The table without what tests before left in its indexes when they were rolled back."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE jobflow_job CASCADE")
+
+
+@pytest.fixture
+def engine(monkeypatch, table):
     """Return the engine of a worker whose passes from the beginning are rare."""
     monkeypatch.setattr("django_jobflow.engines.postgresql_rounds.SHARE", 10**9)
     engine = engine_for("default")
@@ -227,8 +234,9 @@ class HeadTests:
         for second in range(100):
             make_many(10, "AVAILABLE", name=NAME, available_at=NOON + second * SECOND)
         take(1000)
+        take()  # between two pieces
 
-        assert 30 > entries_read(ANY, lambda: take())
+        assert 10 == entries_read(ANY, lambda: take())
 
 
 class GlanceTests:

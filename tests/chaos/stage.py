@@ -23,6 +23,7 @@ from tests.chaos.settings import JOBFLOW_VARIABLE
 
 PATIENCE = 90.0  # seconds after which something is not to be expected any more
 GLANCE = 0.02  # seconds between two looks
+SAID = 10_000  # letters of the hosts' logs that are shown where something did not come
 
 SETTINGS = {
     "LEASE": 5,
@@ -144,7 +145,9 @@ class Stage:
         deadline = time.monotonic() + patience
         while not (found := condition()):
             if time.monotonic() > deadline:
-                raise Impatient(f"{what} did not come about in {patience:g} s.")
+                error = Impatient(f"{what} did not come about in {patience:g} s.")
+                error.add_note(self.output()[-SAID:])
+                raise error
             time.sleep(GLANCE)
         return found
 

@@ -21,13 +21,17 @@ class Listener:
         alias: Of the database; the connection is that of the calling thread.
         hear: Called in this thread with what was said.
         attend: Called with the ids of records for whose ends somebody waits.
+
+    Attributes:
+        hears_itself: Whether the last test was heard.
     """
 
     def __init__(self, alias: str, hear: Hear, attend: Attend) -> None:
         self.alias = alias
         self.hear = hear
         self.attend = attend
-        self.heard_test = ""
+        self.hears_itself = False
+        self._test = ""
         self._raw: Any = None
 
     def follow(self) -> int | None:
@@ -59,16 +63,18 @@ class Listener:
             while notice := self._raw.pgconn.notifies():
                 self._hear(notice.extra.decode())
 
-    def send_test(self) -> str:
-        """Send a notice from another connection; return the word that is to be heard."""
-        word = TEST + secrets.token_hex(8)
+    def send_test(self) -> None:
+        """Send a notice from another connection, that is to be heard.
+
+        Others test themselves on the same channel, mostly those that were started with this one.
+        """
+        self.hears_itself, self._test = False, TEST + secrets.token_hex(8)
         other = connections[self.alias].copy()
         try:
             with other.cursor() as cursor:
-                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, word])
+                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, self._test])
         finally:
             other.close()
-        return word
 
     def stop(self) -> None:
         """Listen no more; a pool may give the connection to somebody else."""
@@ -84,7 +90,7 @@ class Listener:
 
     def _hear(self, payload: str) -> None:
         if payload.startswith(TEST):
-            self.heard_test = payload
+            self.hears_itself = self.hears_itself or payload == self._test
         elif payload.startswith(AWAITED):
             self.attend([int(pk) for pk in payload[1:].split(",")])
         else:

@@ -111,10 +111,10 @@ class WakeUps:
         except REFUSED as error:
             return self._give_up(f"LISTEN was refused: {error!r}")
         try:
-            word = self._listener.send_test()
+            self._listener.send_test()
         except Error as error:
             return self._give_up(f"no second connection for a test: {error!r}")
-        if not self._hears(word):
+        if not self._hears_itself():
             self.engine.forgo_session()
             return self._give_up("its own notice did not come back; is a pooler in between?")
         return NOTIFY, "its own notice came back"
@@ -124,14 +124,14 @@ class WakeUps:
         self._listener = None
         return POLL, reason
 
-    def _hears(self, word: str) -> bool:
+    def _hears_itself(self) -> bool:
         assert self._listener is not None
         deadline = time.monotonic() + PATIENCE
         self.take()
-        while self._listener.heard_test != word and (left := deadline - time.monotonic()) > 0:
+        while not self._listener.hears_itself and (left := deadline - time.monotonic()) > 0:
             self.inbox.sleep(left)
             self.take()
-        return self._listener.heard_test == word
+        return self._listener.hears_itself
 
     def _hear(self, queues: frozenset[str] | None, due_in: float | None) -> None:
         if queues is None or any(map(self.fetch.serves, queues)):

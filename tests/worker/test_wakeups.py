@@ -100,6 +100,27 @@ class ChoiceTests:
         assert "poll" == wakeups.mode
         assert "no second connection for a test: OperationalError('too many" in caplog.text
 
+    @pytest.mark.parametrize(("is_heard", "mode"), [(True, "notify"), (False, "poll")])
+    def test_tests_of_others_are_not_taken_for_its_own(
+        self, needs_waking, make_wakeups, monkeypatch, is_heard, mode
+    ):
+        from django_jobflow.engines.postgresql_listener import Listener
+
+        send_test = Listener.send_test
+
+        def send_among_others(listener):
+            other = engine_for("default").listener(print)
+            send_test(other)
+            if is_heard:
+                send_test(listener)
+            send_test(other)
+
+        monkeypatch.setattr(Listener, "send_test", send_among_others)
+        wakeups = make_wakeups()
+        wakeups.follow()
+
+        assert mode == wakeups.mode
+
     def test_pooler_hint_of_django_takes_polls(
         self, needs_waking, make_wakeups, caplog, monkeypatch
     ):

@@ -53,6 +53,7 @@ class Said:
 
     What was said less than ``QUIET`` ago is not said again, and no job waits for it: a worker
     that heard it looks again ``QUIET`` after, so later than whoever kept silent had committed.
+    What can go along with a row is said a little sooner again.
     Nor is anything said of a due time while an earlier one lies ahead that was: a worker that
     heard of that one asks the table for the next when it has come.
     """

@@ -32,6 +32,7 @@ logger = logging.getLogger("django_jobflow.engines")
 
 IDS = 300  # that one notice names
 NOTICES = 500  # that one statement sends
+STORING = 0.001  # seconds that it takes to store a call, mostly less
 
 _said: defaultdict[str, Said] = defaultdict(Said)
 
@@ -80,10 +81,13 @@ class Notifying(Engine):
     def news_of(self, queue: str, now: float) -> str:
         """Return the statement that tells of work on *queue*; empty if others were told just now.
 
+        What is silence no more when that work is committed is told along with it: afterwards it
+        would be a round trip of its own.
+
         Args:
             now: By ``time.monotonic``, before that work is committed.
         """
-        unsaid = _said[self.alias].unsaid((queue,), now)
+        unsaid = _said[self.alias].unsaid((queue,), now + STORING)
         return notify(payload_of(unsaid)) if unsaid else ""
 
     def note_news(self, queue: str, now: float) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections import defaultdict
 
 import pytest
@@ -9,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobflow import Job
 from django_jobflow.declare import registry
 from django_jobflow.engines import postgresql_waking, storing_postgresql
-from django_jobflow.engines.postgresql_news import Said
+from django_jobflow.engines.postgresql_news import QUIET, Said
 from django_jobflow.models import JobRecord
 from tests.engines.contract import HOUR, NOON, ServedByEngines, columns, stored
 
@@ -214,6 +215,27 @@ class PreparedInsertTests:
         [notice] = other.connection.notifies(timeout=PATIENCE, stop_after=1)
         assert "default" == notice.payload
         assert columns(stored(record)) == columns(record)
+        assert not said_apart
+
+    def test_silence_that_ends_with_the_insert_is_no_round_trip_of_its_own(
+        self, unsaid, monkeypatch
+    ):
+        self.enqueue_often()
+        ends_at = time.monotonic() + postgresql_waking.STORING * 0.9
+        postgresql_waking._said["default"].note(("default",), ends_at - QUIET)
+        said_apart, row = [], direct.row
+
+        def row_after_silence(*parts):
+            stored = row(*parts)
+            while time.monotonic() < ends_at:
+                pass
+            return stored
+
+        monkeypatch.setattr(direct, "row", row_after_silence)
+        monkeypatch.setattr(direct, "say", lambda connection, word: said_apart.append(word))
+
+        self.receipt.enqueue(1)
+
         assert not said_apart
 
     def statement(self):

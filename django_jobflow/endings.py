@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from functools import singledispatch
 from typing import Any
 
 from django_jobflow import conf, events
@@ -29,6 +28,7 @@ from django_jobflow.states import JobState
 
 logger = logging.getLogger("django_jobflow.settle")
 
+NEVER_KEPT = timedelta(0)  # as RETAIN_SUCCEEDED: a success leaves nothing
 UNKNOWN_PAUSE = timedelta(minutes=1)  # a record whose code is unknown is put back for so long
 UNKNOWN_LIMIT = timedelta(minutes=10)  # and fails after so long: a rolling deploy is over then
 UNKNOWN_SINCE = "jobflow.unknown_since"  # the key in meta that remembers the first time
@@ -40,7 +40,23 @@ POINTLESS = fingerprint(DISCARD, "", "Not started before it became pointless.")
 
 def decide(reservation: Reservation, outcome: Outcome) -> Ending:
     """Return what settling *reservation* with *outcome* is to write."""
-    return _decide(outcome, reservation)
+    match outcome:
+        case Succeeded():
+            return _succeeded(reservation, outcome.result)
+        case Failed():
+            return _failed_once(reservation, outcome)
+        case Discarded():
+            return _discarded(reservation, outcome)
+        case Cancelled():
+            error = entry(outcome.error, reservation)
+            return _ended(reservation, JobState.CANCELLED, error, "job_cancelled", outcome.meta)
+        case Snoozed():
+            state = JobState.SCHEDULED
+            return _uncounted(reservation, state, outcome.delay, event="job_snoozed")
+        case Released():
+            state = JobState.AVAILABLE if outcome.delay is None else JobState.SCHEDULED
+            return _uncounted(reservation, state, outcome.delay, event="job_released")
+    raise TypeError(f"{reservation.name}: expected an outcome, got {outcome!r}.")
 
 
 def refusal(reservation: Reservation, now: datetime) -> Ending:
@@ -120,27 +136,20 @@ def lost_fingerprint(cause: str = LAPSED) -> Fingerprint:
     return fingerprint(WORKER_LOST, "", f"Its worker {cause}.")
 
 
-@singledispatch
-def _decide(outcome: Any, reservation: Reservation) -> Ending:
-    raise TypeError(f"{reservation.name}: expected an outcome, got {outcome!r}.")
-
-
-@_decide.register
-def _(outcome: Succeeded, reservation: Reservation) -> Ending:
+def _succeeded(reservation: Reservation, result: Any) -> Ending:
     definition = _definition(reservation)
     retain = conf.current().RETAIN_SUCCEEDED if definition is None else definition.retain_succeeded
     return Ending(
         reservation=reservation,
         state=None,
         attempt=reservation.attempt,
-        result=outcome.result,
-        keep=retain != timedelta(0),
+        result=result,
+        keep=retain != NEVER_KEPT,
         event="job_succeeded",
     )
 
 
-@_decide.register
-def _(outcome: Failed, reservation: Reservation) -> Ending:
+def _failed_once(reservation: Reservation, outcome: Failed) -> Ending:
     error = entry(outcome.error, reservation)
     if reservation.attempt >= reservation.max_attempts:
         return _failed(reservation, error, outcome.error, outcome.meta)
@@ -156,39 +165,23 @@ def _(outcome: Failed, reservation: Reservation) -> Ending:
     )
 
 
-@_decide.register
-def _(outcome: Discarded, reservation: Reservation) -> Ending:
+def _discarded(reservation: Reservation, outcome: Discarded) -> Ending:
     error = entry(outcome.error, reservation)
     ending = _failed(reservation, error, outcome.error, outcome.meta)
     ending.discarded = True
     return ending
 
 
-@_decide.register
-def _(outcome: Cancelled, reservation: Reservation) -> Ending:
-    error = entry(outcome.error, reservation)
-    return _ended(reservation, JobState.CANCELLED, error, "job_cancelled", outcome.meta)
-
-
-@_decide.register
-def _(outcome: Snoozed, reservation: Reservation) -> Ending:
+def _uncounted(
+    reservation: Reservation, state: JobState, delay: timedelta | None, *, event: str
+) -> Ending:
+    """Return the end of an attempt that counts as none."""
     return Ending(
         reservation=reservation,
-        state=JobState.SCHEDULED,
+        state=state,
         attempt=reservation.attempt - 1,
-        delay=outcome.delay,
-        event="job_snoozed",
-    )
-
-
-@_decide.register
-def _(outcome: Released, reservation: Reservation) -> Ending:
-    return Ending(
-        reservation=reservation,
-        state=JobState.AVAILABLE if outcome.delay is None else JobState.SCHEDULED,
-        attempt=reservation.attempt - 1,
-        delay=outcome.delay,
-        event="job_released",
+        delay=delay,
+        event=event,
     )
 
 

@@ -99,24 +99,24 @@ def demand_values(demand: Demand, limit: int) -> dict[str, Any]:
 
 def take_in(exchange: Exchange, rows: Iterable[tuple[Any, ...]], worker: str) -> None:
     """Put the rows of a cycle's statement into *exchange*."""
-    for written, *columns in rows:
-        if written is not None:
-            is_told = columns and columns[0] == 0
-            (exchange.passed_on if is_told else exchange.written).update(written)
+    for row in rows:
+        if (written := row[0]) is None:
+            is_started, reservation = _reservation(row, worker)
+            (exchange.started if is_started else exchange.held).append(reservation)
             continue
-        *columns, started, seldom = columns
-        reservation = _reservation(columns, seldom, worker)
-        (exchange.started if started else exchange.held).append(reservation)
+        is_told = len(row) > 1 and row[1] == 0
+        (exchange.passed_on if is_told else exchange.written).update(written)
     exchange.started.sort(key=in_order)
 
 
-def _reservation(columns: list[Any], seldom: str | None, worker: str) -> Reservation:
-    pk, name, queue, priority, args, kwargs, attempt, max_attempts, count, *rest = columns
-    timeout, due, made = rest
+def _reservation(row: tuple[Any, ...], worker: str) -> tuple[bool, Reservation]:
+    """Return whether the record of *row* is started, and what holds it."""
+    _, pk, name, queue, priority, args, kwargs, attempt, max_attempts, count, *rest = row
+    timeout, due, made, is_started, seldom = rest
     partition, queue_key, execution_key, errors, tags, meta, batch_id, expires_at = (
         ("", None, None, [], [], {}, None, None) if seldom is None else _read_seldom(seldom)
     )
-    return Reservation(
+    return is_started, Reservation(
         pk,
         name,
         queue,

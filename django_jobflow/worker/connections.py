@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import selectors
+import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from django_jobflow import events
 from django_jobflow.arguments import decode
@@ -24,6 +27,33 @@ Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 SLOT_PAUSE = 0.5  # seconds, at most, before a slot that found no database takes the next job
 PAUSE = 1.0  # seconds, more or less, before a job is tried again that found no database
+
+
+class _Known(threading.local):
+    """The connections of the calling thread: to ask Django for them takes a short body's time.
+
+    Django tells of each that it opens. Nobody tells of one that a body has dropped, or put in
+    the place of another, so they are looked at anew now and then.
+    """
+
+    connections: Sequence[BaseDatabaseWrapper] | None = None
+
+    def forget(self, **_: Any) -> None:
+        """Take in that there may be another."""
+        self.connections = None
+
+    def look(self) -> Sequence[BaseDatabaseWrapper]:
+        """Ask Django for them."""
+        self.connections = connections.all(initialized_only=True)
+        return self.connections
+
+    def all(self) -> Sequence[BaseDatabaseWrapper]:
+        """Return those that were there when Django was asked last, if none was opened since."""
+        return self.look() if self.connections is None else self.connections
+
+
+_known = _Known()
+connection_created.connect(_known.forget)
 
 
 def read_arguments(args: Any, kwargs: Any, **options: Any) -> Any:
@@ -59,13 +89,16 @@ def _is_cut_off() -> bool:
     )
 
 
-def tidy_connections() -> None:
+def tidy_connections(*, quickly: bool = False) -> None:
     """Make this thread's connections fit for the next job.
 
     As Django does around a request, but for CONN_MAX_AGE: a worker keeps its connections,
     since one that connects for each job would spend most of its time on that.
+
+    Args:
+        quickly: Whether those will do that were there at the last look, if none was opened since.
     """
-    for connection in connections.all(initialized_only=True):
+    for connection in _known.all() if quickly else _known.look():
         connection.queries_log.clear()
         if connection.connection is None:
             continue
@@ -82,7 +115,7 @@ def check_connections(*, thoroughly: bool) -> None:
         thoroughly: Whether to ask each server. Otherwise only those are asked whose socket has
             something to read though nobody has asked anything: mostly that it is closed.
     """
-    for connection in connections.all(initialized_only=True):
+    for connection in _known.look():
         if connection.connection is not None and (thoroughly or _is_called(connection)):
             _close_unless_usable(connection)
 
@@ -108,7 +141,9 @@ def _forget(connection: BaseDatabaseWrapper) -> None:
     """Drop a connection whose job left a transaction open; the server rolls it back."""
     events.log(logger, logging.WARNING, "transaction_left_open", database=connection.alias)
     _close(connection)
-    del connections[connection.alias]
+    if connection in _known.look():  # or else the body has dropped it itself
+        del connections[connection.alias]
+        _known.forget()
 
 
 def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:

@@ -1,12 +1,14 @@
 import asyncio
 import logging
 import threading
+from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 
 import pytest
 
 from django_jobflow import Cancel, JobContext, JobflowError, current_context
 from django_jobflow.declare.context import set_current
+from tests.test_endings import reserved
 
 
 class Recorder:
@@ -64,6 +66,37 @@ class DetachedContextTests:
             context.deadline,
             context.meta,
         )
+
+
+class AttemptTests:
+    """What a worker makes past ``__init__`` is what that would have made."""
+
+    def test_has_what_its_reservation_says(self):
+        deadline, reporter = datetime(2030, 1, 1, tzinfo=UTC), Recorder()
+        reservation = reserved(id=7, queue="mail", attempt=2, max_attempts=3, meta={"a": 1})
+
+        context = JobContext.of(reservation, deadline, reporter)
+
+        expected = JobContext(
+            job_id=7,
+            name=reservation.name,
+            queue="mail",
+            attempt=2,
+            max_attempts=3,
+            deadline=deadline,
+            meta={"a": 1},
+            worker=reservation.worker,
+            reporter=reporter,
+            reservation=reservation,
+        )
+        assert vars(expected) == vars(context)
+        assert (expected, repr(expected)) == (context, repr(context))
+
+    def test_is_not_to_be_changed(self):
+        context = JobContext.of(reserved(), None, Recorder())
+
+        with pytest.raises(FrozenInstanceError):
+            context.attempt = 3
 
 
 class ReportingTests:

@@ -32,6 +32,7 @@ from django_jobflow.engines.postgresql_handing import COLUMNS, handing
 from django_jobflow.engines.postgresql_head import Start, behind
 from django_jobflow.engines.postgresql_promoting import PostgreSQLPromoting
 from django_jobflow.engines.postgresql_session import Served
+from django_jobflow.engines.postgresql_transactions import SLOW, ChainedTransactions, Usual
 from django_jobflow.engines.postgresql_waking import code_of
 from django_jobflow.engines.repeating import repeating
 from django_jobflow.engines.savepoints import Chain, Savepoints
@@ -46,12 +47,12 @@ from django_jobflow.engines.statements import (
 )
 from django_jobflow.engines.storing_postgresql import PostgreSQLStoring
 from django_jobflow.engines.surveying_at_once import SurveyingAtOnce
+from django_jobflow.engines.transactions import Transactions
 
 DEADLOCK = "40P01"
 CANCELLED = "57014"
 SAMPLING = 1000  # milliseconds that each look at the backlog may take for the history
 UNSAMPLED = 600.0  # seconds without such a look after one that took longer
-SLOW = 0.02  # seconds; a statement by primary key that takes longer is planned anew
 
 # How long each statement of a transaction may take, unless the project has less patience.
 AT_MOST = """
@@ -95,7 +96,8 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._plan = 0
+        self.plan = 0
+        self._usual = Usual(SLOW)
         self._sample_at = 0.0
 
     def is_undone(self, error: Exception) -> bool:
@@ -148,15 +150,15 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
 
     def settle(self, endings: Sequence[Ending], now: datetime | None = None) -> set[int]:
         workers = {ending.reservation.worker for ending in endings}
-        leaving = leaving_of(endings)
-        if now is None and len(endings) == 1 and not leaving and self._serves_slots():
-            [ending] = endings
-            if ending.state is None:
-                return self._settle_alone(ending)
-        if len(workers) == 1 and not leaving:
+        if now is None and len(endings) == 1 and self._is_alone(endings[0]):
+            return self._settle_alone(endings[0])
+        if len(workers) == 1 and not leaving_of(endings):
             return self._turn(workers.pop(), endings, None, 0, now).written
         with self.transaction():
             return self._settle(endings, now)
+
+    def transactions(self) -> Transactions:
+        return ChainedTransactions(self)
 
     def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
         written: set[int] = set()
@@ -304,17 +306,24 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
                 and each.reservation.batch_id not in taken
             )
 
+    def goes_alone(self, ending: Ending) -> bool:
+        """Say whether *ending* is one row of a slot that goes, with nothing else to be written."""
+        return self._is_alone(ending) and ending.reservation.batch_id is None
+
+    def _is_alone(self, ending: Ending) -> bool:
+        return ending.state is None and not leaving_of([ending]) and self._serves_slots()
+
     def _settle_alone(self, ending: Ending) -> set[int]:
         """Settle a success by a prepared statement of a session that is the project's.
 
         Its planner settings are not ours to change, so a plan from when the table was empty
         may read all of it. Such a statement is noticed by its time, and planned anew.
         """
-        statement, values = gone_alone(ending, self._plan)
+        statement, values = gone_alone(ending, self.plan)
         began = time.monotonic()
         hit = self._hits(statement, values)
-        if time.monotonic() - began > SLOW:
-            self._plan += 1
+        if self._usual.is_exceeded_since(began):
+            self.plan += 1
         if not hit:
             return set()
         self._members_settled([ending])

@@ -8,8 +8,8 @@ that is needed; inside a transaction of the caller a statement must not fail for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import md5
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,12 +18,18 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 from psycopg.generators import execute, fetch_many, send
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
+
+SQLSTATE = DiagnosticField.SQLSTATE
 
 USES = 3  # on one connection, before a statement is prepared there: that is a round trip
 
 PIPELINES = psycopg.Pipeline.is_supported()  # by the libpq that is there
+
+DIVIDED_BY_ZERO = b"22012"
+UNLIMITED = b"""SELECT current_setting('idle_in_transaction_session_timeout') = '0'
+    AND COALESCE(current_setting('transaction_timeout', true), '0') = '0'"""
 
 GOOD = {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}
 
@@ -34,11 +40,14 @@ class Kept:
     Attributes:
         uses: How often each statement was wanted.
         names: What is prepared.
+        is_patient: Whether a transaction may be open for as long as it likes. None means that
+            the session was not asked yet.
     """
 
     def __init__(self) -> None:
         self.uses: Counter[bytes] = Counter()
         self.names: set[bytes] = set()
+        self.is_patient: bool | None = None
 
 
 _kept: WeakKeyDictionary[psycopg.Connection[Any], Kept] = WeakKeyDictionary()
@@ -51,7 +60,7 @@ class Prepared(NamedTuple):
     text: bytes
 
 
-@cache
+@lru_cache(maxsize=64)
 def prepared(statement: str, columns: tuple[str, ...]) -> Prepared:
     """Return *statement* with a place for each of *columns*, under a name of its own.
 
@@ -89,12 +98,53 @@ def is_in_transaction(connection: Any) -> bool:
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INTRANS
 
 
+def is_sound(connection: Any) -> bool:
+    """Say whether it is open, in a transaction that takes statements or in none at all."""
+    raw: psycopg.Connection[Any] | None = connection.connection
+    return raw is not None and raw.pgconn.transaction_status in (
+        TransactionStatus.INTRANS,
+        TransactionStatus.IDLE,
+    )
+
+
 def is_worth_it(raw: psycopg.Connection[Any], statement: Prepared) -> bool:
-    """Say whether *statement* comes often enough on this connection to be prepared there."""
+    """Say whether *statement* comes often enough on this connection to be prepared there.
+
+    Never where psycopg prepares some, too: after a rollback it has the server forget all.
+    """
+    if raw.prepare_threshold is not None:
+        return False
     if (kept := _kept.get(raw)) is None:
         kept = _kept[raw] = Kept()
     kept.uses[statement.name] += 1
     return kept.uses[statement.name] > USES
+
+
+def texts(values: Iterable[Any]) -> list[bytes | None]:
+    """Return numbers, texts, truths and None as PostgreSQL reads them."""
+    return [None if value is None else str(value).encode() for value in values]
+
+
+def is_patient(connection: Any) -> bool:
+    """Say whether nothing ends a transaction only since it is open.
+
+    Database:
+        One statement for each connection.
+    """
+    raw: psycopg.Connection[Any] = connection.connection
+    kept = _kept[raw]
+    if kept.is_patient is None:
+        with connection.wrap_database_errors:
+            raw.pgconn.send_query(UNLIMITED)
+            kept.is_patient = _result(raw).get_value(0, 0) == b"t"
+    return kept.is_patient
+
+
+def begin_of(connection: Any) -> bytes | None:
+    """Return what begins a transaction as psycopg does; None where it is more than BEGIN."""
+    raw: psycopg.Connection[Any] = connection.connection
+    asked = (raw.isolation_level, raw.read_only, raw.deferrable)
+    return b"BEGIN" if asked == (None, None, None) else None
 
 
 def row(connection: Any, statement: Prepared, texts: Sequence[bytes | None]) -> list[bytes]:
@@ -142,6 +192,81 @@ def row_and_word(
         result = _good(raw, answers[0])
     said = answers[1] if len(answers) > 1 else []
     return _values(result), bool(said) and all(each.status in GOOD for each in said)
+
+
+class Unhit(Exception):
+    """What was to be written is not there."""
+
+
+def end_transaction(
+    connection: Any,
+    statement: Prepared,
+    values: Iterable[Any],
+    *,
+    before: bytes | None,
+    after: bytes | None,
+) -> bool:
+    """Execute *statement* and commit, in one round trip.
+
+    What fails undoes the transaction, and nothing after it is executed. What is lost with the
+    connection behind the commit is no failure.
+
+    Args:
+        statement: One that divides by zero if it hits nothing.
+        before: What begins this transaction, if nothing has yet.
+        after: What begins the next one, if there is one.
+
+    Returns:
+        Whether the connection is still there.
+
+    Raises:
+        Unhit: The statement hit nothing.
+    """
+    raw: psycopg.Connection[Any] = connection.connection
+    answers: list[PGresult] = []
+    place = 0 if before is None else 1  # of the statement's answer; the commit's is the next
+    with connection.wrap_database_errors:
+        _keep(raw, statement)
+        pgconn = raw.pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            if before is not None:
+                pgconn.send_query_params(before, None)
+            pgconn.send_query_prepared(statement.name, texts(values))
+            pgconn.send_query_params(b"COMMIT", None)
+            if after is not None:
+                pgconn.send_query_params(after, None)
+            pgconn.pipeline_sync()
+            raw.wait(_answers(pgconn, answers))
+            pgconn.exit_pipeline_mode()
+        except BaseException as error:
+            connection.close()  # what is still to come would be taken for later answers
+            if isinstance(error, psycopg.Error) and _is_committed(answers, place):
+                return False
+            raise
+        if not _is_committed(answers, place):
+            if answers[place].error_field(SQLSTATE) == DIVIDED_BY_ZERO:
+                raise Unhit
+            _good(raw, answers)
+        elif answers[-1].status not in GOOD:
+            connection.close()
+            return False
+    return True
+
+
+def _is_committed(answers: Sequence[PGresult], place: int) -> bool:
+    """Say whether the commit behind the statement at *place* is known to be over."""
+    return len(answers) > place + 1 and answers[place + 1].status in GOOD
+
+
+def _answers(pgconn: PGconn, answers: list[PGresult]) -> PQGen[None]:
+    """Send what is to be sent, and add what is answered up to the synchronization."""
+    yield from send(pgconn)
+    while some := (yield from fetch_many(pgconn)):
+        if some[0].status == ExecStatus.PIPELINE_SYNC:
+            return
+        answers += some
+    raise psycopg.OperationalError("The connection was lost.")
 
 
 def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None]:

@@ -79,7 +79,8 @@ GONE_ALONE = f"""WITH gone AS (
     INSERT INTO {SUCCEEDED} (id, {", ".join(KEPT)}, result, succeeded_at)
     SELECT id, {", ".join(KEPT)}, %(result)s::text::jsonb, STATEMENT_TIMESTAMP()
     FROM gone WHERE %(keep)s
-) SELECT id FROM gone /* plan {{plan}} */"""
+) SELECT {{said}} FROM gone /* plan {{plan}} */"""
+OR_FAIL = "1 / count(*)"
 
 
 def end_values(endings: Sequence[Ending]) -> tuple[frozenset[str], dict[str, Any]]:
@@ -117,14 +118,15 @@ def in_places(reservation: Reservation) -> tuple[int, int]:
     return reservation.id, reservation.reserved_count
 
 
-def gone_alone(ending: Ending, plan: int) -> tuple[str, dict[str, Any]]:
+def gone_alone(ending: Ending, plan: int, *, or_fail: bool = False) -> tuple[str, dict[str, Any]]:
     """Return the statement that settles one success, and its parameters.
 
     Args:
         plan: Another number has the server plan it anew.
+        or_fail: Whether it fails, by a division by zero, if the attempt has lost its row.
     """
     reservation = ending.reservation
-    return GONE_ALONE.format(plan=plan), {
+    return GONE_ALONE.format(plan=plan, said=OR_FAIL if or_fail else "id"), {
         "id": reservation.id,
         "attempt": reservation.attempt,
         "worker": reservation.worker,

@@ -153,18 +153,22 @@ class Served(Notifying):
 
         connection: Any = self.connection
         connection.validate_no_broken_transaction()
-        prepared = direct.prepared(statement, tuple(values))
-        if (
-            not direct.is_in_transaction(connection)
-            or direct.is_watched(connection)
-            or not direct.is_worth_it(connection.connection, prepared)
-        ):
+        raw = connection.connection
+        # One that psycopg prepares keeps this connection from all that it does not know of.
+        if direct.is_watched(connection) or raw.prepare_threshold is not None:
             return bool(self._served(statement, values, prepares=True))
+        prepared = direct.prepared(statement, tuple(values))
+        if not direct.is_in_transaction(connection) or not direct.is_worth_it(raw, prepared):
+            return bool(self._served(statement, values, prepares=False))
         try:
-            return any(direct.row(connection, prepared, [*map(_text, values.values())]))
+            return any(direct.row(connection, prepared, direct.texts(values.values())))
         except Exception as error:
-            self.prepares = self.prepares and code_of(error) not in UNPREPARED
+            self.note_refusal(error)
             raise
+
+    def note_refusal(self, error: Exception) -> None:
+        """Prepare nothing any more if *error* says that the session does not keep it."""
+        self.prepares = self.prepares and code_of(error) not in UNPREPARED
 
     def _server_cursor(self, prepares: bool) -> CursorWrapper:
         """Return a cursor as Django's, but with values and rows in PostgreSQL's own form."""
@@ -176,8 +180,3 @@ class Served(Notifying):
         cursor = (Prepared if prepares else Planned)(connection.connection)
         wrapped: CursorWrapper = connection._prepare_cursor(cursor)
         return wrapped
-
-
-def _text(value: Any) -> bytes | None:
-    """Return a number, a text, a truth or None as PostgreSQL reads it."""
-    return None if value is None else str(value).encode()

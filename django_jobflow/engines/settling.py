@@ -10,6 +10,7 @@ from django_jobflow import states
 from django_jobflow.attempts import FENCE, Ending
 from django_jobflow.engines.batching import Batching
 from django_jobflow.engines.ground import FREED
+from django_jobflow.engines.transactions import Transactions
 from django_jobflow.entries import with_entry
 from django_jobflow.models import SucceededJob
 
@@ -41,6 +42,10 @@ class Settling(Batching):
         """
         with self.transaction():
             return self._settle(endings, now)
+
+    def transactions(self) -> Transactions:
+        """Return the transactions of this thread that end with the end of a job."""
+        return Transactions(self)
 
     def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
         """Settle inside a transaction that is open."""

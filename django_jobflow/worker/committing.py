@@ -13,6 +13,7 @@ from django_jobflow import settle
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine
 from django_jobflow.engines.savepoints import Savepoints
+from django_jobflow.engines.transactions import never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
 from django_jobflow.outcomes import Outcome, Succeeded
@@ -29,23 +30,34 @@ class Committing:
     Args:
         engine: The database of the jobs, in which they write too.
         call_body: Calls a body and returns its outcome; raises nothing.
+        is_followed: Says whether the slot has another body for a transaction of its own.
     """
 
-    def __init__(self, engine: Engine, call_body: Callable[[Execution], Outcome]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        call_body: Callable[[Execution], Outcome],
+        is_followed: Callable[[], bool] = never,
+    ) -> None:
         self.engine = engine
         self.call_body = call_body
+        self.is_followed = is_followed
+        self.transactions = engine.transactions()
 
     def alone(self, execution: Execution) -> Outcome:
         """Run one body and write its end in one transaction."""
         outcome: Outcome | None = None
         try:
-            with self.engine.transaction():
+            with self.transactions.next():
                 # The first of its hooks: one that the body adds may raise after the commit.
                 self._when_committed(execution.note_commit)
                 outcome = self.call_body(execution)
                 if not isinstance(outcome, Succeeded):
                     raise _Undo(outcome)
-                if not self.engine.settle([decide(execution.reservation, outcome)]):
+                # A hook that is told of the end may write, and not into what follows.
+                is_followed = never if execution.is_told else self.is_followed
+                ending = decide(execution.reservation, outcome)
+                if not self.transactions.settle(ending, is_followed):
                     raise ReservationLost(f"Job {execution.id} is held by another.")
         except _Undo as undo:
             return undo.outcome
@@ -69,22 +81,19 @@ class Committing:
         assert outcome is not None
         return outcome
 
-    def together(self, group: Group, turn: Turn) -> None:
+    def together(self, group: Group) -> None:
         """Run several short bodies, each in a savepoint, and write all ends in one commit.
 
         A body that fails is undone alone. Whatever keeps the group as a whole from being
         committed undoes all of it: those that have not failed are then run again, each in a
         transaction of its own, so that the one at fault fails alone.
-
-        Args:
-            turn: Held while the bodies run, not while the group commits.
         """
         try:
             with self.engine.transaction():
                 savepoints = self.engine.savepoints()
-                with turn:
-                    while (execution := group.next()) is not None:
-                        self._run_member(group, execution, savepoints)
+                while (execution := group.next()) is not None:
+                    self._run_member(group, execution, savepoints)
+                group.leave()
                 savepoints.end()
                 self._settle(group)
         except _GivenUp:
@@ -161,27 +170,6 @@ class Committing:
         transaction.on_commit(hook, using=self.engine.alias)
 
 
-class Turn:
-    """Lets the groups of a process run one after the other, as long as they are short.
-
-    Bodies that are short wait for the interpreter more than for the database: several groups
-    at a time would only be in each other's way.
-    """
-
-    PATIENCE = 0.05  # seconds; behind a body that turns out to be long, nobody waits
-
-    def __init__(self) -> None:
-        self._free = threading.Semaphore()
-        self._holds = threading.local()
-
-    def __enter__(self) -> None:
-        self._holds.it = self._free.acquire(timeout=self.PATIENCE)
-
-    def __exit__(self, *error: object) -> None:
-        if self._holds.it:
-            self._free.release()
-
-
 class Group:
     """The jobs that one slot runs in one transaction.
 
@@ -195,6 +183,7 @@ class Group:
         members: What runs next, runs or has succeeded, and is not committed yet.
         outcomes: How those have ended that have succeeded.
         is_given_up: Whether another slot has taken the place of this one.
+        leave: Told when the last body has ended, before the group commits.
     """
 
     def __init__(
@@ -203,14 +192,17 @@ class Group:
         following: Callable[[], Execution | None],
         now: Callable[[Execution], None],
         finish: Callable[[Execution], None],
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
         self.members = [first]
         self.outcomes: dict[Execution, Outcome] = {}
         self.is_given_up = False
         self.now = now
         self.finish = finish
+        self.leave = leave
         self._first: Execution | None = first
         self._following = following
+        self._lock = threading.RLock()
         self._size = 0
         self._ends_at = 0.0
 
@@ -218,6 +210,12 @@ class Group:
         """Undo all of it if another slot has taken the place of this one."""
         if self.is_given_up:
             raise _GivenUp
+
+    def give_up(self) -> list[Execution]:
+        """Keep it from being committed; return its members, who become no more by now."""
+        with self._lock:
+            self.is_given_up = True
+            return self.members.copy()
 
     def end(self, execution: Execution, outcome: Outcome) -> None:
         """Note how a body has ended, unless it has been settled without it."""
@@ -230,9 +228,10 @@ class Group:
         if execution is not None:
             self._ends_at = time.monotonic() + GROUP_TIME
         elif self._size < GROUP_SIZE and time.monotonic() < self._ends_at:
-            execution = self._following()
-            if execution is not None:
-                self.members.append(execution)
+            with self._lock:
+                execution = None if self.is_given_up else self._following()
+                if execution is not None:
+                    self.members.append(execution)
         if execution is not None:
             self._size += 1
             self.now(execution)

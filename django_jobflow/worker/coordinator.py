@@ -48,7 +48,7 @@ GATHER = 0.005  # seconds that an end waits for others at most
 GATHER_OF_LONG = 0.02  # the same where bodies are long, and nobody waits for one of the ends
 HURRY = 0.5  # seconds of pause at most, in trouble, once it is to stop
 BEHIND = 0.005  # seconds after which a drain looks again for what it has not found
-LEAST_REST = 0.002  # seconds of work in the line from which on there is time to wait
+LEAST_REST = 0.002  # seconds for which it is worth to wait
 
 
 class Coordinator:
@@ -142,19 +142,23 @@ class Coordinator:
         if self.stop or not self.ledger.can_wait:
             return 0.0
         ended, supply = len(self.ledger), self.running.supply
-        if supply >= LEAST_REST and ended < self.running.capacity / 2:
-            seconds = supply / 2
-        else:
-            seconds = self.running.pace.until_share_ends(len(self.running), ended)
-        return max(min(seconds, self._patience() - self.ledger.age), 0.0)
+        pace = self.running.pace
+        seconds = supply - pace.cycle
+        are_busy = seconds >= LEAST_REST
+        if not are_busy:
+            seconds = pace.until_share_ends(len(self.running), ended)
+        return max(min(seconds, self._patience(are_busy=are_busy) - self.ledger.age), 0.0)
 
-    def _patience(self) -> float:
+    def _patience(self, *, are_busy: bool = False) -> float:
         """Return for how many seconds the first of the ends may wait: an eighth of a body's time.
 
-        Shortly where it frees a key or a place under a limit, or somebody waits for a result;
-        and where slots stand idle, for which a job may come meanwhile.
+        Longer where nothing is left to be written of them, and while slots *are busy* with what
+        waits for them. Shortly where an end frees a key or a place under a limit, or somebody
+        waits for a result; and where slots stand idle, for which a job may come meanwhile.
         """
         patience = min(GATHER_OF_LONG, self.running.pace.seconds * SHARE)
+        if are_busy or self.ledger.is_written:
+            patience = GATHER_OF_LONG
         if patience <= GATHER:  # first, since of short bodies there are many ends to look at
             return GATHER
         is_awaited = self.ledger.frees_keys or self.fetch.has_freed or self.attention.is_asked
@@ -221,6 +225,7 @@ class Coordinator:
     def _collect(self) -> None:
         """Take in what has ended, and end what waits too long, is stuck, or has to stop."""
         self._take_in(self.inbox.take_all())
+        self.running.slots.groups.relieve()
         unstarted = self.running.take_back(all_of_them=bool(self.stop))
         self.executed -= len(unstarted)
         self._take_in(unstarted)
@@ -269,9 +274,12 @@ class Coordinator:
         self.ledger.write_logs()
         endings = self.ledger.endings()
         demands = self.fetch.demands(wanted, self.running.by_queue) if looks else []
+        began = time.monotonic()
         exchange = self._exchange(endings, demands, wanted)
         self.vitals.contact()
         self._after_commit(endings, exchange)
+        if demands:
+            self.running.pace.note_cycle(time.monotonic() - began)
         found = len(exchange.started) + len(exchange.held) + len(exchange.lost)
         found += sum(exchange.parked.values())
         if looks:

@@ -75,8 +75,17 @@ class Execution:
 
         One that is to be told of its end cannot: that is known only when all are committed.
         """
-        grouped = self.definition.transactional == GROUPED
-        return grouped and "after_run" not in self.job._hooks
+        return self.definition.transactional == GROUPED and not self.is_told
+
+    @property
+    def commits_alone(self) -> bool:
+        """Whether it runs in a transaction of its own."""
+        return bool(self.definition.transactional) and not self.shares_commit
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a hook is to be told of its end."""
+        return "after_run" in self.job._hooks
 
     @property
     def seconds(self) -> float:
@@ -99,18 +108,8 @@ class Execution:
         soft = self.definition.soft_timeout
         if soft is not None:
             self.warns_at = self.begun + soft.total_seconds()
-        return JobContext(
-            job_id=reservation.id,
-            name=reservation.name,
-            queue=reservation.queue,
-            attempt=reservation.attempt,
-            max_attempts=reservation.max_attempts,
-            deadline=None if timeout is None else timezone.now() + timeout,
-            meta=reservation.meta,
-            worker=reservation.worker,
-            reporter=reporter,
-            reservation=reservation,
-        )
+        moment = None if timeout is None else timezone.now() + timeout
+        return JobContext.of(reservation, moment, reporter)
 
     def attend(self, instance: Job) -> None:
         """Take in what is about to perform."""

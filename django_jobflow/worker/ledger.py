@@ -59,6 +59,11 @@ class Ledger:
         return bool(self._executions) and not self._refused
 
     @property
+    def is_written(self) -> bool:
+        """Whether the jobs' own transactions have written all of them."""
+        return not self._refused and all(each.settled for each in self._executions)
+
+    @property
     def age(self) -> float:
         """For how many seconds the first of the bodies has waited to be settled."""
         return time.monotonic() - (self._executions[0].ended or 0.0)

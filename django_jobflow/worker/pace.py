@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-SHORT = 0.005  # seconds; of jobs that take longer, only what a cycle bridges is handed over ahead
+SHORT = 0.005  # seconds; of jobs that take longer, less and less is handed over ahead
 AHEAD = 0.02  # seconds of work that may wait for the slots
-CYCLE = 0.004  # seconds until a cycle has settled what ended, and started more
-WEIGHT = 0.2  # of the latest body
+CYCLE = 0.004  # seconds that the first cycle is thought to take
+WEIGHT = 0.2  # of the latest body, or cycle
 SHARE = 1 / 8  # of the bodies that run: so many slots may stand idle while ends come together
 MOST = 500  # jobs that may wait for the slots
 
 
 class Pace:
-    """Follows how long bodies run.
+    """Follows how long bodies run, and cycles.
 
     While a cycle settles what has ended, the slots go on with what was handed over ahead: of
     short jobs several each, of longer ones as many as slots become free in the meantime. Where
-    that is less than one, nothing is handed over ahead.
+    that is less than one, nothing is handed over ahead. In between it becomes less by degrees:
+    bodies that are kept waiting by each other take longer than they would.
     A long one ends the hand-overs at once. One that a busy machine has kept from running for a
     few milliseconds does not, among others that were short.
 
     Attributes:
         seconds: How long the next body is thought to run.
         abreast: How many bodies run at a time.
+        cycle: How many seconds the next cycle is thought to take.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.abreast = threads
         self.seconds = SHORT
+        self.cycle = CYCLE
         self._has_noted = False
 
     def note(self, seconds: float, *, in_turn: bool = False) -> None:
@@ -40,14 +43,18 @@ class Pace:
         self.abreast = 1 if in_turn else self.threads
         self.seconds += WEIGHT * (seconds - self.seconds)
 
+    def note_cycle(self, seconds: float) -> None:
+        """Take in that a cycle took *seconds* to settle what had ended, and to start more."""
+        self.cycle += WEIGHT * (min(seconds, AHEAD) - self.cycle)
+
     @property
     def ahead(self) -> int:
         """How many jobs may be started beyond the free slots."""
         if not self._has_noted:
             return 0
-        if self.seconds >= SHORT:
-            return int(self.abreast * CYCLE / self.seconds)
-        return min(MOST, int(self.abreast * AHEAD / max(self.seconds, 1e-6)))
+        seconds = max(self.seconds, 1e-6)
+        waiting = AHEAD if seconds <= SHORT else max(AHEAD * (SHORT / seconds) ** 2, self.cycle)
+        return min(MOST, int(self.abreast * waiting / seconds))
 
     def until_share_ends(self, running: int, ended: int) -> float:
         """Return in how many seconds a ``SHARE`` of the bodies is likely to have ended.

@@ -67,7 +67,7 @@ class Running:
     @property
     def supply(self) -> float:
         """For how many seconds what waits for a slot keeps the slots busy, as far as known."""
-        waiting = self.slots.line.qsize() + len(self.lane.line)
+        waiting = self.slots.waiting + len(self.lane.line)
         return waiting * self.pace.seconds / self.pace.abreast
 
     def hand_over(self, executions: Iterable[Execution]) -> None:
@@ -126,7 +126,7 @@ class Running:
         )
 
     def _has_waiting(self) -> bool:
-        return bool(self.lane.line) or not self.slots.line.empty()
+        return bool(self.lane.line or self.slots.waiting)
 
     def overdue(self, grace: float) -> list[Execution]:
         """Return those that have not reacted to their time limit for so many seconds."""
@@ -172,6 +172,8 @@ class Running:
     def abandon_all(self, reason: str) -> list[Execution]:
         """Give up all that still runs: it is released with its attempt."""
         running = [each for each in self.executions.values() if each.ended is None]
+        for execution in running:
+            execution.abandoned = True  # so that no slot takes up what another puts back
         return [ended for each in running for ended in self.abandon(each, Released(reason))]
 
     def cancel(self, reservations: Iterable[Reservation]) -> None:
@@ -202,6 +204,7 @@ class Running:
         ]
         if self._has_waiting():
             moments.append(time.monotonic() + WAIT_LIMIT)
+        moments.append(self.slots.groups.relieves_at)
         if self.away is not None:
             moments.append(self.away.next_at())
         return min(moments, default=float("inf"))

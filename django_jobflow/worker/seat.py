@@ -39,7 +39,7 @@ class Seat:
         self.trace = trace
         self.notice = notice
         self.guard = Guard()
-        self.committing = Committing(engine, self._call_body)
+        self.committing = Committing(engine, self._call_body, self._is_followed)
 
     def run_one(self, execution: Execution) -> None:
         """Run *execution* to its end."""
@@ -47,6 +47,10 @@ class Seat:
         self._call_after_run(execution, outcome)
         if not execution.abandoned:
             execution.end(outcome)
+
+    def _is_followed(self) -> bool:
+        """Say whether this thread has another body that commits alone, and runs it next."""
+        return False
 
     def _call_after_run(self, execution: Execution, outcome: Outcome) -> None:
         instance = execution.instance

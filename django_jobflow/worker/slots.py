@@ -6,16 +6,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
 
 from django_jobflow.engines import Engine
 from django_jobflow.exceptions import JobInterrupt
-from django_jobflow.worker.committing import Group, Turn
+from django_jobflow.worker.committing import Group
 from django_jobflow.worker.connections import (
     check_connections,
     close_connections,
     tidy_connections,
 )
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.grouping import GroupLine
 from django_jobflow.worker.reports import Reports
 from django_jobflow.worker.seat import Seat
 from django_jobflow.worker.vitals import Unwatched, Vitals
@@ -24,6 +27,13 @@ from django_jobflow.worker.watch import Watch
 LOOK_INTERVAL = 0.01  # seconds, at least, between two looks at whether connections were cut
 IDLE_CHECK = 5.0  # seconds without a job after which servers are asked before the next
 IDLE_CLOSE = 60.0  # seconds without a job after which connections are closed
+
+
+class Call(Enum):
+    """What stands in the line of the slots beside executions."""
+
+    GROUP = auto()  # run one of those that share commits
+    END = auto()
 
 
 class Slots:
@@ -49,9 +59,9 @@ class Slots:
         self.reports = reports
         self.vitals = vitals
         self.finished = finished
-        self.line: queue.SimpleQueue[Execution | None] = queue.SimpleQueue()
+        self.line: queue.SimpleQueue[Execution | Call] = queue.SimpleQueue()
         self.troubles = 0
-        self.group_turn = Turn()
+        self.groups = GroupLine(threads, lambda: self.line.put(Call.GROUP))
         self._slots: list[_Slot] = []
         self.watch = Watch(lambda: [slot.guard for slot in list(self._slots)])
         self.watch.start()
@@ -60,18 +70,27 @@ class Slots:
 
     def hand_over(self, execution: Execution) -> None:
         """Let the next free slot execute it."""
-        self.line.put(execution)
+        if execution.shares_commit:
+            self.groups.put(execution)
+        else:
+            self.line.put(execution)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return self.line.qsize() + len(self.groups)
 
     def take_back(self) -> list[Execution]:
         """Return what waits for a slot; it will not be executed."""
-        waiting: list[Execution] = []
-        while True:
-            try:
-                execution = self.line.get_nowait()
-            except queue.Empty:
-                return waiting
-            if execution is not None:
-                waiting.append(execution)
+        waiting = self.groups.take_back()
+        for _ in range(self.line.qsize()):
+            with suppress(queue.Empty):
+                item = self.line.get_nowait()
+                if isinstance(item, Execution):
+                    waiting.append(item)
+                else:
+                    self.line.put(item)
+        return waiting
 
     def distrust_connections(self) -> None:
         """Have each slot connect anew for its next job.
@@ -95,15 +114,16 @@ class Slots:
         for slot in self._slots:
             if slot.execution is execution:
                 self._slots.remove(slot)
+                others = slot.give_up(execution)
                 self._add()
-                return slot.give_up()
+                return others
         return []  # its body has ended just now
 
     def stop(self, timeout: float) -> None:
         """Let idle slots end; those inside a body are left to the end of the process."""
         self.watch.stop()
         for _ in self._slots:
-            self.line.put(None)
+            self.line.put(Call.END)
         deadline = time.monotonic() + timeout
         for slot in self._slots:
             if slot.execution is None:
@@ -124,44 +144,68 @@ class _Slot(Seat, threading.Thread):
         self.execution: Execution | None = None
         self.group: Group | None = None
         self.is_given_up = False
-        self._set_aside: list[Execution | None] = []
+        self._is_called = False
+        self._leaving = threading.Lock()
+        self._set_aside: list[Execution | Call] = []
         self._troubles = 0
         self._looked_at = 0.0
 
     def run(self) -> None:
-        while (execution := self._next()) is not None:
-            if execution.shares_commit:
-                self._run_group(execution)
+        while (item := self._next()) is not Call.END:
+            if item is Call.GROUP:
+                self._run_group()
             else:
-                self._run_one(execution)
+                self._run_one(item)
             self.execution = None
-            tidy_connections()
+            if not self.committing.transactions.is_begun:
+                tidy_connections(quickly=True)
             if self.is_given_up:  # another slot has taken this one's place
+                self._put_back()
                 break
+        self.committing.transactions.end()
         close_connections()
 
     def _run_one(self, execution: Execution) -> None:
+        if execution.abandoned:
+            return  # it was put back into the line, and released there
         self.execution = execution
         self.run_one(execution)
         self._finish(execution)
 
-    def _run_group(self, first: Execution) -> None:
-        self.group = Group(first, self._following, self._set_current, self._finish)
-        try:
-            self.committing.together(self.group, self.slots.group_turn)
-        finally:
-            self.group = None
+    def _run_group(self) -> None:
+        self._is_called = True
+        self.slots.groups.begin()
+        if (first := self.slots.groups.get()) is not None:
+            self.group = Group(
+                first, self.slots.groups.get, self._set_current, self._finish, self._leave_groups
+            )
+            try:
+                self.committing.together(self.group)
+            finally:
+                self.group = None
+        self._leave_groups()
 
-    def _following(self) -> Execution | None:
-        """Return what can join the group: the next in the line, if it is of that kind."""
-        try:
-            execution = self.slots.line.get_nowait()
-        except queue.Empty:
-            return None
-        if execution is not None and execution.shares_commit:
-            return execution
-        self._set_aside.append(execution)
-        return None
+    def _leave_groups(self) -> None:
+        """Let another be called; this one may have been given up, and another called already."""
+        with self._leaving:
+            is_called, self._is_called = self._is_called, False
+        if is_called:
+            self.slots.groups.leave()
+
+    def _is_followed(self) -> bool:
+        if self._distrusts or self.is_given_up or self.group is not None:
+            return False
+        following = self._look_ahead()
+        return isinstance(following, Execution) and following.commits_alone
+
+    def _look_ahead(self) -> Execution | Call | None:
+        """Set the next in the line aside and return it; None if there is none, or no more."""
+        with suppress(queue.Empty):
+            if not self._set_aside:
+                self._set_aside.append(self.slots.line.get_nowait())
+        with suppress(IndexError):
+            return self._set_aside[0]
+        return None  # the coordinator has put it back just now
 
     def _set_current(self, execution: Execution) -> None:
         self.execution = execution
@@ -170,31 +214,45 @@ class _Slot(Seat, threading.Thread):
         if not execution.abandoned:
             self.slots.finished(execution)
 
-    def give_up(self) -> list[Execution]:
-        """Keep what it runs from being committed; return the others of its group."""
-        self.is_given_up = True
-        while self._set_aside:
-            self.slots.line.put(self._set_aside.pop())
-        if self.group is None:
-            return []
-        self.group.is_given_up = True
-        return [each for each in self.group.members if each is not self.execution]
+    def give_up(self, execution: Execution) -> list[Execution]:
+        """Keep what it runs from being committed.
 
-    def _next(self) -> Execution | None:
-        if self._set_aside:
-            return self._set_aside.pop()
+        Returns:
+            The others in the group of *execution*.
+        """
+        self.is_given_up = True
+        group = self.group
+        members = [] if group is None else group.give_up()
+        self._put_back()
+        self._leave_groups()
+        return [each for each in members if each is not execution]
+
+    def _put_back(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self.slots.line.put(self._set_aside.pop())
+
+    def _next(self) -> Execution | Call:
+        if self._set_aside:  # mostly not, and an exception for that is not cheap
+            with suppress(IndexError):  # the coordinator has put it back just now
+                return self._set_aside.pop()
+        self.committing.transactions.end()  # what it had begun for was put back into the line
         since = time.monotonic()
         try:
-            execution = self.slots.line.get(timeout=IDLE_CLOSE)
+            item = self.slots.line.get(timeout=IDLE_CLOSE)
         except queue.Empty:
             close_connections()
-            execution = self.slots.line.get()
+            item = self.slots.line.get()
         self._see_to_connections(time.monotonic() - since)
-        return execution
+        return item
+
+    @property
+    def _distrusts(self) -> bool:
+        return self._troubles != self.slots.troubles
 
     def _see_to_connections(self, idle: float) -> None:
         """Close what a job should not be given, after *idle* seconds without one."""
-        if self._troubles != self.slots.troubles:
+        if self._distrusts:
             self._troubles = self.slots.troubles
             close_connections()
         elif (now := time.monotonic()) - self._looked_at > LOOK_INTERVAL:

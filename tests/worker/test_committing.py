@@ -1,8 +1,10 @@
 """Several short transactional jobs share one commit, and each still ends exactly once."""
 
 import threading
+import time
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import ProgrammingError, connection, connections, transaction
@@ -16,8 +18,9 @@ from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import Cancelled, Failed, Released, Succeeded
 from django_jobflow.states import JobState
-from django_jobflow.worker.committing import Group, Turn
+from django_jobflow.worker.committing import Group
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.grouping import GroupLine
 from django_jobflow.worker.inbox import Inbox
 from django_jobflow.worker.running import Running
 from django_jobflow.worker.vitals import Unwatched
@@ -56,6 +59,15 @@ def slot(transactional_db):
     set_current(DETACHED)  # the bodies ran in the test's own thread
 
 
+@pytest.fixture
+def forget_time(monkeypatch):
+    """Hand jobs ahead and let groups grow also where a loaded machine makes them slow."""
+    monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
+    monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
+    monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
+    monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
+
+
 class AloneTests:
     """Transactional jobs that end one after the other on one connection."""
 
@@ -80,6 +92,391 @@ class AloneTests:
         assert [[9]] == [*JobRecord.objects.values_list("args", flat=True)]
 
 
+class ChainTests:
+    """Transactional jobs that stand in the line of a slot: one commits, and the next begins."""
+
+    COUNT = 12  # of which a connection does the first few in the common way
+
+    @pytest.fixture(autouse=True)
+    def only_there(self, forget_time):
+        if connection.vendor != "postgresql":
+            pytest.skip("Only PostgreSQL takes several messages in one round trip.")
+
+    @pytest.fixture
+    def flights(self, monkeypatch):
+        """Return whether the next transaction has begun, for each that was ended so."""
+        from django_jobflow.engines import postgresql_direct as direct
+
+        flown = []
+        end = direct.end_transaction
+
+        def note(connection, statement, values, **begins):
+            is_there = end(connection, statement, values, **begins)
+            flown.append(begins["after"] is not None)
+            return is_there
+
+        monkeypatch.setattr(direct, "end_transaction", note)
+        return flown
+
+    @pytest.fixture
+    def chain(self, drain, flights):
+        """Have one slot work off a line of jobs, which do what is in ``ACTIONS``."""
+        with registry.isolated():
+
+            class Chained(Job):
+                transactional = True
+
+                def perform(self, number):
+                    Order.objects.create(number=number, email="a@example.com", total=1)
+                    if action := ACTIONS.get(number):
+                        action()
+
+            def chain():
+                for number in range(self.COUNT):
+                    Chained.enqueue(number)
+                assert self.COUNT == drain(threads=1)
+
+            yield chain
+        ACTIONS.clear()
+
+    def all_but(self, *numbers):
+        return sorted({*range(self.COUNT)} - {*numbers})
+
+    def kept_orders(self):
+        return sorted(map(int, Order.objects.values_list("number", flat=True)))
+
+    def ask(self, question):
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            return cursor.fetchone()[0]
+
+    def test_each_has_a_transaction_of_its_own(self, chain, flights):
+        seen = []
+        for number in range(self.COUNT):
+            ACTIONS[number] = lambda: seen.append(
+                (self.ask("SELECT pg_current_xact_id()::text"), self.ask("SELECT now()"))
+            )
+
+        chain()
+
+        assert self.all_but() == self.kept_orders() == kept()
+        assert self.COUNT == len({number for number, _ in seen}) == len({at for _, at in seen})
+        assert flights.count(True) >= self.COUNT / 2
+        assert not flights[-1]
+
+    def test_end_is_seen_by_others_before_the_next_body_has_ended(self, chain, flights):
+        seen = []
+        ACTIONS[9] = lambda: elsewhere(lambda: seen.append(kept()))
+
+        chain()
+
+        assert [[*range(9)]] == seen
+        assert any(flights)
+
+    def test_one_that_fails_is_undone_alone(self, chain, flights):
+        def fail():
+            raise ValueError("no")
+
+        ACTIONS[8] = fail
+
+        chain()
+
+        assert self.all_but(8) == self.kept_orders() == kept()
+        [record] = JobRecord.objects.all()
+        assert ([8], JobState.FAILED) == (record.args, record.state)
+        assert any(flights)
+
+    def test_one_whose_commit_is_refused_fails_alone(self, chain, flights):
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE last_word (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        ACTIONS[8] = write_twice
+
+        chain()
+
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE last_word")
+        assert self.all_but(8) == self.kept_orders() == kept()
+        [record] = JobRecord.objects.all()
+        assert "IntegrityError" in record.errors[0]["exception"]
+        assert any(flights)
+
+    def test_one_that_has_lost_its_record_is_undone_alone(self, chain, flights, caplog):
+        ACTIONS[8] = lambda: elsewhere(
+            lambda: JobRecord.objects.filter(args=[8]).update(reserved_by="another")
+        )
+
+        chain()
+
+        assert self.all_but(8) == self.kept_orders() == kept()
+        assert ["another"] == [*JobRecord.objects.values_list("reserved_by", flat=True)]
+        assert "reservation_lost" in caplog.text
+        assert any(flights)
+
+    def test_hooks_run_behind_the_commit_and_before_the_next_begins(self, chain, flights):
+        told = []
+
+        def tell():
+            told.append((connection.in_atomic_block, kept()))
+
+        def fail():
+            raise RuntimeError("nobody listens")
+
+        ACTIONS[8] = lambda: transaction.on_commit(tell)
+        ACTIONS[9] = lambda: transaction.on_commit(fail)
+
+        chain()
+
+        assert [(False, [*range(9)])] == told
+        assert self.all_but() == self.kept_orders() == kept()
+        assert any(flights)
+
+    def test_one_does_not_pass_on_what_it_has_set_for_its_transaction(self, chain, flights):
+        seen = []
+        ask = "SELECT current_setting('transaction_isolation')"
+
+        def set_up():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = '7min'")
+                cursor.execute("SET LOCAL default_transaction_isolation = 'serializable'")
+
+        ACTIONS[8] = set_up
+        ACTIONS[9] = lambda: seen.append((self.ask(ask), self.ask("SHOW statement_timeout")))
+
+        chain()
+
+        assert [("read committed", "0")] == seen
+        assert any(flights)
+
+    def test_who_is_told_of_an_end_is_told_outside_of_any_transaction(self, drain, flights):
+        told = []
+        with registry.isolated():
+
+            class Told(Job):
+                transactional = True
+
+                def perform(self):
+                    Order.objects.create(number=self.context.job_id, email="a@b.org", total=1)
+
+                def after_run(self, outcome):
+                    told.append(connection.in_atomic_block)
+
+            Told.enqueue_many({} for _ in range(self.COUNT))
+            drain(threads=1)
+
+        assert [False] * self.COUNT == told
+        assert flights
+        assert not any(flights)
+
+    def test_isolation_that_the_project_asks_for_is_kept(self, chain, flights, monkeypatch):
+        from psycopg import IsolationLevel
+
+        seen = []
+        options = connection.settings_dict["OPTIONS"]
+        monkeypatch.setitem(options, "isolation_level", IsolationLevel.REPEATABLE_READ)
+        connection.close()
+        for number in range(self.COUNT):
+            ACTIONS[number] = lambda: seen.append(self.ask("SHOW transaction_isolation"))
+
+        chain()
+        connection.close()
+
+        assert {"repeatable read"} == {*seen}
+        assert self.all_but() == kept()
+        assert not any(flights)
+
+    def test_one_whose_connection_is_cut_costs_no_other_its_end(self, chain, flights):
+        def cut():
+            pid = connection.connection.info.backend_pid
+            elsewhere(lambda: terminate(pid))
+
+        ACTIONS[8] = cut
+
+        chain()
+
+        assert self.all_but(8) == self.kept_orders() == kept()
+        assert any(flights)
+
+    def test_bodies_that_say_nothing_to_the_database_end_in_the_same_way(self, drain, flights):
+        with registry.isolated():
+
+            class Silent(Job):
+                transactional = True
+
+                def perform(self):
+                    pass
+
+            Silent.enqueue_many({} for _ in range(self.COUNT))
+            drain(threads=1)
+
+        assert self.COUNT == SucceededJob.objects.count()
+        assert self.COUNT / 2 <= len(flights)
+
+    def test_rollback_has_the_session_forget_nothing_that_is_relied_upon(self, chain, flights):
+        """psycopg would have it forget all that is prepared, were there any of its own."""
+
+        def roll_back_a_part():
+            with suppress(ZeroDivisionError), transaction.atomic():
+                Order.objects.create(number=100, email="a@example.com", total=1)
+                raise ZeroDivisionError
+
+        ACTIONS[7] = roll_back_a_part
+
+        chain()
+
+        assert self.all_but() == self.kept_orders() == kept()
+        assert any(flights)
+
+    def test_nothing_is_prepared_beside_what_the_project_has_psycopg_prepare(
+        self, chain, flights, monkeypatch
+    ):
+        def fail():
+            raise ValueError("no")
+
+        ACTIONS[8] = fail
+        options = connection.settings_dict["OPTIONS"]
+        monkeypatch.setitem(options, "prepare_threshold", 0)
+        connection.close()
+
+        chain()
+        connection.close()
+
+        assert self.all_but(8) == self.kept_orders() == kept()
+        assert not flights
+
+    def test_slow_one_is_timed_without_its_commit(self, chain, flights, monkeypatch):
+        monkeypatch.setattr("django_jobflow.engines.postgresql_transactions.SLOW", -1.0)
+        monkeypatch.setattr("django_jobflow.engines.postgresql.SLOW", 60.0)
+
+        chain()
+
+        assert self.all_but() == kept()
+        assert 0 < len(flights) <= self.COUNT / 2  # each second one settles by itself
+
+    @pytest.mark.django_db(transaction=True, databases=["default", "other"])
+    def test_one_that_has_opened_another_database_is_followed_by_none(self, chain, flights):
+        """There may be something to see to, as a transaction that was left open."""
+        ACTIONS[7] = lambda: connections["other"].ensure_connection()
+
+        chain()
+
+        assert any(flights[:3])
+        assert not any(flights[-5:])
+
+    def test_hook_that_takes_long_holds_up_no_other(self, drain, flights):
+        hooked, count = self.COUNT, 2 * self.COUNT
+        began, hooks, ran = threading.Event(), threading.Event(), threading.Event()
+        numbers, is_over = [], []
+
+        def wait_for_others():
+            hooks.set()
+            is_over.append(ran.wait(30))
+
+        with registry.isolated():
+
+            class Mixed(Job):
+                transactional = True
+
+                def perform(self, number):
+                    if number == hooked:
+                        began.wait(30)
+                        transaction.on_commit(wait_for_others)
+                    elif number > hooked:
+                        began.set()
+                        hooks.wait(30)
+                    numbers.append(number)
+                    if len(numbers) == count:
+                        ran.set()
+
+            for number in range(count):
+                Mixed.enqueue(number)
+            drain(threads=2)
+
+        assert any(flights)
+        assert [True] == is_over
+        assert [*range(count)] == sorted(numbers)
+
+    def test_commit_that_is_known_is_kept_though_the_connection_is_lost(
+        self, chain, flights, monkeypatch
+    ):
+        from django_jobflow.engines import postgresql_direct as direct
+
+        told = []
+        fetch = direct.fetch_many
+
+        def fetch_and_lose(pgconn):
+            some = yield from fetch(pgconn)
+            if ACTIONS.get("lose") and some and some[0].command_status == b"COMMIT":
+                ACTIONS["lose"] = False
+                terminate_elsewhere(pgconn.backend_pid)
+                pgconn.finish()
+            return some
+
+        monkeypatch.setattr(direct, "fetch_many", fetch_and_lose)
+
+        def leave_hook():
+            ACTIONS["lose"] = True
+            transaction.on_commit(lambda: told.append(kept()))
+
+        ACTIONS[8] = leave_hook
+
+        chain()
+
+        assert ACTIONS["lose"] is False
+        assert [[*range(9)]] == told
+        assert self.all_but() == self.kept_orders() == kept()
+        assert not JobRecord.objects.exists()
+
+    def test_timeouts_of_open_transactions_begin_with_the_body_s_own(
+        self, chain, flights, monkeypatch
+    ):
+        options = connection.settings_dict["OPTIONS"]
+        monkeypatch.setitem(options, "options", "-c idle_in_transaction_session_timeout=1min")
+        connection.close()
+
+        chain()
+        connection.close()
+
+        assert self.all_but() == kept()
+        assert flights
+        assert not any(flights)
+
+    def test_division_by_zero_of_a_commit_is_the_job_s_own(self, chain, flights):
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE last_word (n int)")
+            cursor.execute(
+                "CREATE FUNCTION divide() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM 1 / NEW.n; RETURN NEW; END'"
+            )
+            cursor.execute(
+                "CREATE CONSTRAINT TRIGGER divides AFTER INSERT ON last_word "
+                "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION divide()"
+            )
+        ACTIONS[8] = write_zero
+
+        chain()
+
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE last_word; DROP FUNCTION divide()")
+        assert self.all_but(8) == self.kept_orders() == kept()
+        [record] = JobRecord.objects.all()
+        assert JobState.FAILED == record.state
+        assert "division" in record.errors[0]["message"]
+
+    def test_slot_that_is_given_up_leaves_nothing_open(self, chain, slot, flights):
+        """What has begun for a body that another slot will run is undone."""
+        transactions = slot.committing.transactions
+        with transactions.next():
+            self.ask("SELECT 1")
+            transactions.is_begun = True  # as ``settle`` says where another follows
+
+        transactions.end()
+
+        assert not connection.in_atomic_block
+        assert not transactions.is_begun
+        Order.objects.create(number=1, email="a@example.com", total=1)
+        assert [1] == self.kept_orders()
+
+
 class Runs:
     """What a test sees of the jobs that ran as one group."""
 
@@ -90,7 +487,7 @@ class Runs:
         self._slot = slot
         group = Group(next(self._line), self._following, self._now, self.ended.append)
         slot.group = group
-        slot.committing.together(group, Turn())
+        slot.committing.together(group)
         slot.group = None
 
     def _following(self):
@@ -353,7 +750,7 @@ class TogetherTests:
 
     def test_a_group_that_is_given_up_commits_nothing(self, run, slot):
         others = []
-        ACTIONS["b"] = lambda: others.extend(slot.give_up())
+        ACTIONS["b"] = lambda: others.extend(slot.give_up(slot.execution))
 
         runs = run("a", "b", "c")
 
@@ -415,7 +812,7 @@ class TogetherTests:
 
 def give_up(slot):
     """Do what the coordinator does with a stuck slot; return what it settles."""
-    given_up = [slot.execution, *slot.give_up()]
+    given_up = [slot.execution, *slot.give_up(slot.execution)]
     for execution in given_up:
         execution.abandoned = True
         execution.end(Released())
@@ -425,6 +822,15 @@ def give_up(slot):
 def terminate(pid):
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+def terminate_elsewhere(pid):
+    elsewhere(lambda: terminate(pid))
+
+
+def write_zero():
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO last_word VALUES (0)")
 
 
 def write_twice():
@@ -514,22 +920,15 @@ class UnreachableTests:
         [execution] = started(1)
         slot._set_aside.append(execution)
 
-        slot.give_up()
+        slot.give_up(execution)
 
         inbox = slot.slots.finished.__self__
         inbox.sleep(30)
         assert [execution] == inbox.take_all()
 
 
+@pytest.mark.usefixtures("forget_time")
 class DrainTests:
-    @pytest.fixture(autouse=True)
-    def forget_time(self, monkeypatch):
-        """Hand jobs ahead and let groups grow also where a loaded machine makes them slow."""
-        monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
-        monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
-        monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
-        monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
-
     def test_a_worker_shares_commits_among_short_jobs(self, grouped, drain):
         grouped.enqueue_many({"number": f"{number}"} for number in range(60))
         together = []
@@ -555,3 +954,174 @@ class DrainTests:
         assert 40 == drain(threads=1)
 
         assert 40 == Order.objects.count() == SucceededJob.objects.count()
+
+    def test_one_group_runs_at_a_time(self, grouped, drain, monkeypatch):
+        monkeypatch.setattr("django_jobflow.worker.grouping.PATIENCE", 60)
+        running, most = [], []
+
+        def count():
+            running.append(1)
+            for _ in range(3):
+                Order.objects.count()  # others may run meanwhile
+            most.append(len(running))
+            running.pop()
+
+        for number in range(60):
+            grouped.enqueue(f"{number}")
+            ACTIONS[f"{number}"] = count
+
+        assert 60 == drain(threads=4)
+
+        assert 1 == max(most)
+
+    def test_nobody_waits_behind_a_body_that_turns_out_to_be_long(self, grouped, drain):
+        if not connection.features.has_select_for_update:
+            pytest.skip("Nobody else writes while a group runs.")
+        ran = threading.Event()
+        ACTIONS["long"] = lambda: None if ran.wait(30) else pytest.fail("Nobody else ran.")
+        ACTIONS["short"] = ran.set
+        for number in ("long", "short"):
+            grouped.enqueue(number)
+
+        assert 2 == drain(threads=2)
+
+        assert ["long", "short"] == orders() == kept()
+
+    def test_other_kinds_have_their_turn_between_two_groups(self, grouped, drain, monkeypatch):
+        monkeypatch.setattr("django_jobflow.worker.committing.GROUP_SIZE", 5)
+        # All are handed over at once.
+        monkeypatch.setattr("django_jobflow.worker.pace.Pace.ahead", 100)
+        ran = []
+
+        class Plain(Job):
+            def perform(self):
+                ran.append("plain")
+
+        for number in range(20):
+            grouped.enqueue(f"{number:02}")
+            ACTIONS[f"{number:02}"] = lambda: ran.append("grouped")
+        Plain.enqueue()
+
+        assert 21 == drain(threads=1)
+
+        assert 5 == ran.index("plain")
+
+
+def waiting(count, since=None):
+    """Return as many that were handed over at a moment."""
+    handed = time.monotonic() if since is None else since
+    return [SimpleNamespace(handed=handed) for _ in range(count)]
+
+
+class GroupLineTests:
+    @pytest.fixture
+    def calls(self):
+        return []
+
+    @pytest.fixture
+    def line(self, calls):
+        return GroupLine(3, lambda: calls.append("call"))
+
+    def test_first_calls_a_slot_and_the_others_none(self, line, calls):
+        first, *others = waiting(3)
+        for execution in (first, *others):
+            line.put(execution)
+
+        assert ["call"] == calls
+        assert first is line.get()
+
+    def test_slot_that_leaves_has_another_called_for_what_is_left(self, line, calls):
+        for execution in waiting(2):
+            line.put(execution)
+        line.begin()
+        line.get()
+
+        line.leave()
+        line.begin()
+        line.get()
+        line.leave()
+
+        assert ["call"] * 2 == calls
+        assert line.get() is None
+
+    def test_all_are_called_where_the_first_waits_too_long(self, line, calls):
+        line.put(*waiting(1))
+        line.begin()
+        for execution in waiting(7, since=time.monotonic() - 60):
+            line.put(execution)
+        line.get()
+
+        line.relieve()
+        line.relieve()
+
+        assert 1 + 3 == len(calls)  # as many as there are slots, and once
+
+    def test_nobody_else_is_called_before(self, line, calls):
+        for execution in waiting(7):
+            line.put(execution)
+
+        line.relieve()
+
+        assert ["call"] == calls
+        assert line.relieves_at > time.monotonic() - 1
+
+    def test_one_that_is_stuck_is_not_counted_on(self, line, calls):
+        """Once others were called, they are called for what comes later, too."""
+        line.put(*waiting(1, since=time.monotonic() - 60))
+        line.begin()
+        line.relieve()  # the one that has begun is stuck before it came to the first
+        line.begin()
+        line.get()
+        line.leave()
+        before = len(calls)
+
+        line.put(*waiting(1))
+
+        assert before + 1 == len(calls)
+
+    def test_nobody_is_called_where_nothing_waits(self, line, calls):
+        line.put(*waiting(1, since=0.0))
+        line.get()
+
+        line.relieve()
+
+        assert ["call"] == calls
+        assert float("inf") == line.relieves_at
+
+    def test_slot_that_is_given_up_has_another_called(self, grouped, slot):
+        groups = slot.slots.groups
+        slot._is_called = True  # as in the middle of a group
+        groups._running = 1
+        grouped.enqueue("a")
+        groups.put(*started(1))
+
+        slot.give_up(None)
+        slot._leave_groups()  # as when its group comes to an end after all
+
+        inbox = slot.slots.finished.__self__
+        inbox.sleep(30)
+        assert ["a"] == [each.reservation.args[0] for each in inbox.take_all()]
+
+    def test_what_is_taken_back_leaves_the_calls(self, grouped, slot):
+        """The next that comes is not called for again, so the call has to stay."""
+        hold = threading.Event()
+        begun = threading.Event()
+        ACTIONS["a"] = lambda: begun.set() or hold.wait(30)
+        for number in ("a", "b", "c"):
+            grouped.enqueue(number)
+        first, second, third = started(3)
+        slots, inbox = slot.slots, slot.slots.finished.__self__
+        slots.hand_over(first)
+        begun.wait(30)
+        slots.groups._running = 0
+        slots.hand_over(second)  # the call stands in the line, behind the first
+
+        assert [second] == slots.take_back()
+
+        slots.hand_over(third)
+        hold.set()
+        ended = []
+        while len(ended) < 2:
+            inbox.sleep(30)
+            ended += inbox.take_all()
+        assert {first, third} == {*ended}

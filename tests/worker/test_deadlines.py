@@ -54,7 +54,7 @@ class DeadlinesTests:
 
     def test_one_after_the_other(self):
         async def run():
-            bodies = Bodies(0.04, 60, 0.02)
+            bodies = Bodies(0.5, 60, 0.02)
             order = []
             while len(order) < 2:
                 for number in await bodies.first_to_end() - {*order}:

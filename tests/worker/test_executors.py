@@ -8,12 +8,17 @@ from django.db import connections
 from django.utils import timezone
 
 from django_jobflow import JobState, signals
+from django_jobflow.attempts import reservation_of
+from django_jobflow.engines import engine_for
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.worker.coordinator import Coordinator
+from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.remote import making
+from django_jobflow.worker.remote.attendant import Attendant
 from tests.app import jobs
 from tests.app.models import Order
+from tests.factories import JobRecordFactory
 
 THREADS = "tests.app.executors.threads"
 SILENT = "tests.app.executors.Silent"
@@ -276,3 +281,22 @@ class MakingTests:
             making.make(path)
 
         assert f"JOBFLOW['EXECUTOR']: expected {path!r} {message}" == str(caught.value)
+
+
+class AttendingTests:
+    """The thread that speaks with the database for the bodies of an executor's process."""
+
+    def test_it_ends_without_a_body_whatever_the_settings_say(self, settings, monkeypatch):
+        monkeypatch.setattr("django_jobflow.worker.remote.attendant.IDLE", -1.0)
+        record = JobRecordFactory.build(id=1, reserved_count=1, name=jobs.add.job._name)
+        execution = Execution(reservation_of(record), jobs.add.job)
+        attendant = Attendant(engine_for("default"), stop=pytest.fail)
+        with attendant.at(execution):
+            thread = attendant._thread
+            settings.JOBFLOW = {"UNKNOWN": 1}
+
+        attendant.wake()
+        thread.join(30)
+
+        assert not thread.is_alive()
+        assert attendant._thread is None

@@ -46,6 +46,34 @@ class PaceTests:
 
         assert 4 == pytest.approx(pace.ahead, abs=1)
 
+    def test_of_middling_jobs_less_and_less_waits(self):
+        waiting = []
+        for milliseconds in (5, 6, 7, 8, 9, 10):
+            pace = Pace(100)
+            for _ in range(200):
+                pace.note(milliseconds / 1000)
+            waiting.append(pace.ahead * pace.seconds / 100)
+
+        assert waiting == sorted(waiting, reverse=True)
+        assert 0.02 == pytest.approx(waiting[0], rel=0.05)
+        assert 0.006 > waiting[-1]
+
+    def test_of_longer_jobs_more_wait_where_a_cycle_takes_longer(self):
+        pace = Pace(10)
+        for _ in range(200):
+            pace.note(0.02)
+            pace.note_cycle(0.012)
+
+        assert 6 == pytest.approx(pace.ahead, abs=1)
+
+    def test_a_cycle_that_hangs_lets_no_more_wait_than_the_bound(self):
+        pace = Pace(10)
+        for _ in range(200):
+            pace.note(0.02)
+            pace.note_cycle(60.0)
+
+        assert 10 == pytest.approx(pace.ahead, abs=1)
+
     def test_none_waits_where_a_slot_becomes_free_later_than_a_cycle_ends(self):
         pace = Pace(4)
         for _ in range(200):

@@ -1,5 +1,7 @@
 """For how long ends wait for others, so that one commit has many of them."""
 
+import time
+
 import pytest
 
 from django_jobflow import JobState
@@ -23,7 +25,7 @@ class PatienceTests:
         """Return that of a worker whose bodies take so many *seconds*, and fill its slots."""
         running = self.coordinator.running
         running.pace.seconds = seconds
-        running.executions |= dict.fromkeys(range(-running.threads + 1, 0))
+        running.executions |= dict.fromkeys(range(-running.capacity + 1, 0))
         return self.coordinator._patience()
 
     def end(self, **facts):
@@ -40,6 +42,44 @@ class PatienceTests:
         self.end()
 
         assert expected == pytest.approx(self.patience(seconds))
+
+    def test_ends_that_are_written_wait_longer(self):
+        self.end()
+        [execution] = self.coordinator.ledger._executions
+        execution.note_commit()
+
+        assert GATHER_OF_LONG == self.patience(0.001)
+
+    def test_end_that_is_to_be_written_beside_them_does_not(self):
+        self.end()
+        self.coordinator.ledger._executions[0].note_commit()
+        self.end()
+
+        assert GATHER == self.patience(0.001)
+
+    def test_written_end_that_somebody_waits_for_does_not_wait_longer(self):
+        self.end()
+        self.coordinator.ledger._executions[0].note_commit()
+        self.coordinator.attention.hear([1])
+
+        assert GATHER == self.patience(0.001)
+
+    @pytest.mark.parametrize(
+        ("waiting", "cycle", "expected"),
+        [(10, 0.002, 0.008), (10, 0.007, 0.003), (10, 0.009, 0.0), (1, 0.002, 0.0)],
+    )
+    def test_while_slots_have_work_for_longer_than_a_cycle_ends_come_together(
+        self, waiting, cycle, expected
+    ):
+        running = self.coordinator.running
+        self.end()
+        self.coordinator.ledger._executions[0].ended = time.monotonic()
+        running.pace.seconds = 0.002
+        running.pace.cycle = cycle
+        running.executions |= dict.fromkeys(range(-running.capacity + 1, 0))
+        running.lane.line.extend([None] * waiting)  # of two slots: a millisecond each
+
+        assert expected == pytest.approx(self.coordinator._rest(), abs=0.001)
 
     def test_end_that_frees_a_key_does_not_wait_longer(self):
         self.end(execution_key="e")

@@ -42,12 +42,15 @@ class Attendant:
         self._changed = threading.Condition()
         self._is_woken = False
         self._has_asked = False
+        self._pause = 0.0
         self._thread: threading.Thread | None = None
 
     @contextmanager
     def at(self, execution: Execution) -> Iterator[None]:
         """Attend to *execution* while it runs."""
+        pause = conf.current().POLL_INTERVAL.total_seconds()
         with self._changed:
+            self._pause = pause
             self._executions.add(execution)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -73,8 +76,7 @@ class Attendant:
         idle_since = time.monotonic()
         while True:
             with self._changed:
-                pause = conf.current().POLL_INTERVAL.total_seconds()
-                self._changed.wait_for(lambda: self._is_woken, pause)
+                self._changed.wait_for(lambda: self._is_woken, self._pause)
                 self._is_woken = False
                 executions = list(self._executions)
                 now = time.monotonic()

@@ -20,11 +20,13 @@ class Options:
         seconds: That a drain and an enqueue are to last.
         most: Jobs in one drain at most.
         latencies: Jobs that are timed one by one.
+        rest: Seconds that a worker gets to become idle, and its sessions to report what they did.
         idle: Seconds that an idle worker is watched for.
         bulk: Jobs in one bulk enqueue.
         large: Jobs in the bulk enqueue whose memory is measured.
         rows: The million of the flat cost.
         minutes: That the old snapshot is held for.
+        warm_up: Megabytes that PostgreSQL writes before the first side is measured.
         lock: File to hold a lock on while something is measured, where others use the machine.
         results: Folder that the result is written to.
         update: An earlier result, whose other figures are kept.
@@ -37,11 +39,13 @@ class Options:
     seconds: float = 2.0
     most: int = 60_000
     latencies: int = 100
+    rest: float = 12.0
     idle: float = 10.0
     bulk: int = 10_000
     large: int = 100_000
     rows: int = 1_000_000
     minutes: float = 1.0
+    warm_up: int = 600
     lock: Path | None = None
     results: Path = Path(__file__).parent / "results"
     update: Path | None = None
@@ -55,11 +59,13 @@ QUICK = Options(
     seconds=0.5,
     most=5_000,
     latencies=40,
+    rest=3.0,
     idle=3.0,
     bulk=2_000,
     large=20_000,
     rows=50_000,
     minutes=0.1,
+    warm_up=0,
 )
 
 
@@ -83,7 +89,8 @@ def _parser(suites: Sequence[str], sides: Sequence[str]) -> argparse.ArgumentPar
     add("--suites", nargs="+", choices=suites, metavar="SUITE", help=", ".join(suites))
     add("--sides", nargs="+", choices=sides, metavar="SIDE", help=", ".join(sides))
     for name, kind in _NUMBERS.items():
-        add(f"--{name}", type=kind, metavar="N", help=f"Default: {getattr(Options(), name)}.")
+        default = getattr(Options(), name.replace("-", "_"))
+        add(f"--{name}", type=kind, metavar="N", help=f"Default: {default}.")
     add("--lock", type=Path, metavar="FILE", help="Hold a lock on it while measuring.")
     add("--results", type=Path, metavar="FOLDER", help="Where the result is written to.")
     add("--update", type=Path, metavar="JSON", help="Keep the other figures of this result.")
@@ -96,9 +103,11 @@ _NUMBERS = {
     "seconds": float,
     "most": int,
     "latencies": int,
+    "rest": float,
     "idle": float,
     "bulk": int,
     "large": int,
     "rows": int,
     "minutes": float,
+    "warm-up": int,
 }

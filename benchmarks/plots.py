@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.figures import Results
+from benchmarks.tables import BARE, BY_ORM, measure_of
 
 # In the middle between black and white, and nothing behind them.
 INK = "#7d7d7d"
@@ -25,12 +26,13 @@ class Plot(NamedTuple):
     lower_is_better: bool = False
 
 
-# What comes after "insert" in the names of the jobs that write a row in another way.
-WAYS = ("transactional", "grouped", "raw", "raw-transactional", "raw-grouped")
+# What comes after the names of the jobs that write a row where they do so in another transaction.
+WAYS = ("transactional", "grouped")
 
 PLOTS = [
     Plot("drain", "no-op jobs a second", "drain", "noop"),
-    Plot("real", "jobs with one INSERT a second", "real", "insert"),
+    Plot("orm", "jobs with one INSERT by the ORM a second", "real", BY_ORM),
+    Plot("real", "jobs with one bare INSERT a second", "real", BARE),
     Plot("enqueue", "enqueues a second, one by one", "enqueue", "one by one"),
     Plot("bulk", "enqueues a second, in bulk", "enqueue", "in bulk"),
     Plot("latency", "call to start, p50 in ms", "latency", "call to start, p50", True),
@@ -52,14 +54,15 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 def bars_of(results: Results, plot: Plot) -> list[tuple[str, float]]:
     """Return each side's median, the best first."""
-    measures = {plot.measure: ""}
-    if plot.measure == "insert":
-        measures |= {f"insert-{way}": f", {way.replace('-', ', ')}" for way in WAYS}
+    additions = {"": ""}
+    if plot.measure in {BY_ORM, BARE}:
+        additions |= {f"-{way}": f", {way}" for way in WAYS}
     found = [
         (f"{side}{addition}", figure.median)
-        for side in results.sides
-        for measure, addition in measures.items()
-        if (figure := results.ended(plot.suite, side, measure)) and figure.median
+        for side, said in results.sides.items()
+        for way, addition in additions.items()
+        if (figure := results.ended(plot.suite, side, measure_of(said, plot.measure) + way))
+        and figure.median
     ]
     return sorted(found, key=lambda bar: bar[1], reverse=not plot.lower_is_better)
 

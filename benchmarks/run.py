@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.client import ClientError
@@ -35,6 +36,8 @@ SUITES: dict[str, Callable[[Stand], Iterator[Figure]]] = {
     "beside": besides.beside,
     "snapshot": filling.snapshot,
 }
+# The options that say how far figures can be trusted: the more, the better.
+CARE = ("runs", "seconds", "most", "rest", "warm_up")
 LONGEST = 300  # characters of what is said about a failure
 TROUBLE = (NotOffered, ClientError, WorkerEnded, Stuck, Unavailable)
 
@@ -48,8 +51,9 @@ def measure(options: Options) -> Path:
         tempfile.TemporaryDirectory(prefix="benchmarks-") as home,
         closing(Servers(Path(home))) as servers,
     ):
-        invocations = results.about.get("invocations", 0) + 1
-        results.about = about(servers, options) | {"invocations": invocations}
+        results.about = together(results.about, about(servers, options))
+        if options.warm_up and "missing" not in results.about["PostgreSQL"]:
+            servers.warm_up(options.warm_up)
         for entry in ENTRIES:
             if suites := [suite for suite in SUITES if wanted(options, suite, entry)]:
                 measure_side(entry, suites, servers, options, results)
@@ -61,7 +65,7 @@ def wanted(options: Options, suite: str, entry: Entry) -> bool:
     return suite in entry.suites and options.wants(suite, entry.name)
 
 
-def about(servers: Servers, options: Options) -> dict[str, object]:
+def about(servers: Servers, options: Options) -> dict[str, Any]:
     """Return what has to be known to read the figures."""
     said = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -79,6 +83,20 @@ def about(servers: Servers, options: Options) -> dict[str, object]:
     except (Unavailable, OSError) as error:
         said["PostgreSQL"] = {"missing": str(error)}
     return said
+
+
+def together(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return what is true of the figures of *earlier* invocations and of those of this one."""
+    before, after = earlier.get("options", {}), now["options"]
+    least = {name: after[name] for name in CARE if name in after}
+    if before:  # an invocation from before there was such an option had nothing of it
+        least = {name: min(care, before.get(name, 0)) for name, care in least.items()}
+    first = str(earlier.get("date", now["date"])).split(" to ")[0]
+    return now | {
+        "date": now["date"] if first == now["date"] else f"{first} to {now['date']}",
+        "invocations": earlier.get("invocations", 0) + 1,
+        "options": after | before | least,
+    }
 
 
 def measure_side(

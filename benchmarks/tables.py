@@ -13,7 +13,7 @@ ENOUGH_RUNS = 3  # for a median that means something
 
 BY_ORM, BARE = "INSERT by the ORM", "bare INSERT"
 # What these two are called on a side that has Django, and on one that has not.
-INSERTS = {BY_ORM: ("insert", ""), BARE: ("insert-raw", "insert")}
+INSERTS = {BY_ORM: ("insert", "insert-orm"), BARE: ("insert-raw", "insert")}
 
 # Title of the column, and the suite and the measure that stand in it.
 COLUMNS = [

@@ -1,7 +1,9 @@
 """The one interface of everything that is measured: our own queue and its peers.
 
 A side lives in a process of its own, the client (see ``benchmarks.client``), which alone imports
-its packages. Its jobs are ``noop``, ``insert`` and ``stamp``, with the same bodies for all.
+its packages. Its jobs are ``noop``, ``insert``, by the driver alone, ``insert-orm`` and ``stamp``,
+with the same bodies for all. Those made for Django call the second ``insert-raw`` and the third
+``insert``.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Side:
     packages: ClassVar[Sequence[str]] = ()
     settings: ClassVar[Mapping[str, str]] = {}
     remaining: ClassVar[str | None] = None
-    jobs: ClassVar[Sequence[str]] = ("noop", "insert")
+    jobs: ClassVar[Sequence[str]] = ("noop", "insert", "insert-orm")
     has_bulk: ClassVar[bool] = False
 
     def set_up(self) -> None:

@@ -33,6 +33,11 @@ def insert() -> None:
     bodies.insert_by_thread()
 
 
+@app.task(name="insert-orm")
+def insert_orm() -> None:
+    bodies.insert_by_orm()
+
+
 @app.task(name="stamp")
 def stamp(moment: int) -> None:
     counters.stamp(moment)

@@ -39,11 +39,21 @@ def insert() -> None:
 
 
 @dramatiq.actor(queue_name=QUEUE)
+def insert_orm() -> None:
+    bodies.insert_by_orm()
+
+
+@dramatiq.actor(queue_name=QUEUE)
 def stamp(moment: int) -> None:
     counters.stamp(moment)
 
 
-ACTORS: dict[str, Any] = {"noop": noop, "insert": insert, "stamp": stamp}
+ACTORS: dict[str, Any] = {
+    "noop": noop,
+    "insert": insert,
+    "insert-orm": insert_orm,
+    "stamp": stamp,
+}
 
 
 class DramatiqSide(BrokerSide):

@@ -27,11 +27,21 @@ def insert() -> None:
 
 
 @huey.task()
+def insert_orm() -> None:
+    bodies.insert_by_orm()
+
+
+@huey.task()
 def stamp(moment: int) -> None:
     counters.stamp(moment)
 
 
-TASKS: dict[str, Any] = {"noop": noop, "insert": insert, "stamp": stamp}
+TASKS: dict[str, Any] = {
+    "noop": noop,
+    "insert": insert,
+    "insert-orm": insert_orm,
+    "stamp": stamp,
+}
 
 
 class HueySide(BrokerSide):

@@ -29,12 +29,23 @@ class Insert:
 
 
 @oban.worker(queue="default")
+class InsertOrm:
+    async def process(self, job: oban.Job) -> None:
+        await bodies.insert_by_orm_on_loop()
+
+
+@oban.worker(queue="default")
 class Stamp:
     async def process(self, job: oban.Job) -> None:
         counters.stamp(job.args["moment"])
 
 
-WORKERS: dict[str, Any] = {"noop": Noop, "insert": Insert, "stamp": Stamp}
+WORKERS: dict[str, Any] = {
+    "noop": Noop,
+    "insert": Insert,
+    "insert-orm": InsertOrm,
+    "stamp": Stamp,
+}
 
 
 class ObanSide(AsyncSide):

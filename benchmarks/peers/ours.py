@@ -85,10 +85,13 @@ class OnLoop(Ours):
         "runjobs": f"--processes {PROCESSES} --threads {ON_LOOP}",
         "body": "async, asyncpg, a pool of 2 to 10, on uvloop",
     }
-    jobs = ("insert-async",)
+    jobs = ("insert-raw",)
 
     def workers(self, processes: int) -> list[Command]:
         return runjobs(processes, "--threads", str(ON_LOOP))
+
+    def _job(self, name: str) -> Any:
+        return super()._job("insert-async" if name == "insert-raw" else name)
 
 
 class Defaults(Ours):

@@ -37,6 +37,10 @@ async def work() -> None:
         await pool.execute(bodies.INSERT)
         counters.bump()
 
+    @queue.entrypoint("insert-orm")
+    async def insert_orm(job: Job) -> None:
+        await bodies.insert_by_orm_on_loop()
+
     @queue.entrypoint("stamp")
     async def stamp(job: Job) -> None:
         counters.stamp(int(job.payload or 0))

@@ -30,6 +30,11 @@ async def insert() -> None:
     await bodies.insert_on_loop()
 
 
+@app.task(name="insert-orm")
+def insert_orm() -> None:
+    bodies.insert_by_orm()
+
+
 @app.task(name="stamp")
 async def stamp(moment: int) -> None:
     counters.stamp(moment)

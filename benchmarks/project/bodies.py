@@ -1,8 +1,9 @@
-"""Bodies that write a row without the ORM, for threads and for loops."""
+"""Bodies that write a row, for threads and for loops."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import Any
 
@@ -19,6 +20,34 @@ POOL = 10  # connections at most, as the pools of psycopg and asyncpg have by th
 
 _local = threading.local()
 _pool: Any = None
+_line: Any = None
+_setting_up = threading.Lock()
+
+
+def insert_by_orm() -> None:
+    """Write one row through the ORM, in autocommit; for the queues that are not of Django."""
+    (_line or _set_up()).objects.create(text="a line")
+    counters.bump()
+
+
+async def insert_by_orm_on_loop() -> None:
+    """Write one row through the ORM, in a thread: it has no other way from a loop."""
+    await asyncio.to_thread(insert_by_orm)
+
+
+def _set_up() -> Any:
+    """Set Django up with the first such body: an idle worker of theirs has no need of it."""
+    global _line
+    with _setting_up:
+        if _line is None:
+            import django
+
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.project.settings")
+            django.setup()
+            from benchmarks.project.models import Line
+
+            _line = Line
+    return _line
 
 
 def insert_by_cursor() -> None:

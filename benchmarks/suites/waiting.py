@@ -14,7 +14,6 @@ from benchmarks.stand import Stand, wait_for
 WARM_UP = 20  # jobs before the first that counts
 GAP = 0.05  # seconds between two jobs
 AHEAD = 2.0  # seconds until the first of the jobs that are due later
-REST = 3.0  # seconds that a worker gets to become idle
 
 
 def latency(stand: Stand) -> Iterator[Figure]:
@@ -46,7 +45,7 @@ def idle(stand: Stand) -> Iterator[Figure]:
     stand.client.ask("clear")
     with stand.worker() as (worker, counting):
         wake(stand, worker, counting)
-        time.sleep(REST)
+        time.sleep(stand.options.rest)
         cpu, began = worker.cpu(), time.monotonic()
         transactions = stand.transactions() if stand.is_on_postgresql else None
         time.sleep(seconds)

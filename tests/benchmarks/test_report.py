@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plots, report, tables
-from benchmarks.figures import Results
+from benchmarks import plots, report, run, tables
+from benchmarks.figures import Figure, Results
 
 SAMPLE = Results.read(Path(__file__).parent / "sample.json")
 
@@ -50,6 +50,45 @@ def test_page_says_how_its_figures_came_about(runs, invocations, expected):
     assert expected in said
 
 
+def test_figures_of_several_days_claim_the_least_care_of_all():
+    earlier = {"date": "2026-01-01", "options": {"runs": 2, "seconds": 1.0, "most": 9, "idle": 5}}
+    now = {"date": "2026-01-02", "options": {"runs": 3, "seconds": 0.5, "most": 9, "idle": 9}}
+
+    said = run.together(run.together({}, earlier), now)
+
+    assert "2026-01-01 to 2026-01-02" == said["date"]
+    assert 2 == said["invocations"]
+    assert {"runs": 2, "seconds": 0.5, "most": 9, "idle": 5} == said["options"]
+
+
+def test_figures_from_before_an_option_claim_nothing_of_it():
+    earlier = {"date": "2026-01-01", "options": {"runs": 2}}
+    now = {"date": "2026-01-01", "options": {"runs": 2, "warm_up": 600}}
+
+    assert 600 == run.together({}, now)["options"]["warm_up"]
+    assert 0 == run.together(earlier, now)["options"]["warm_up"]
+
+
+def test_plots_compare_the_same_body():
+    figures = [
+        Figure(suite="real", side=side, measure=measure, runs=[runs])
+        for side, measure, runs in [
+            ("ours", "insert", 1.0),
+            ("ours", "insert-raw-grouped", 4.0),
+            ("pgqueuer", "insert", 3.0),
+            ("pgqueuer", "insert-orm", 2.0),
+        ]
+    ]
+    sides = {"ours": {"versions": {"Django": "6"}}, "pgqueuer": {"versions": {}}}
+    bars = {
+        plot.file: plots.bars_of(Results(sides=sides, figures=figures), plot)
+        for plot in plots.PLOTS
+    }
+
+    assert [("pgqueuer", 2.0), ("ours", 1.0)] == bars["orm"]
+    assert [("ours, grouped", 4.0), ("pgqueuer", 3.0)] == bars["real"]
+
+
 def test_only_the_marked_part_of_a_page_is_filled():
     page = "before\n<!-- results: about -->\nold\n<!-- end of results -->\nafter\n"
 
@@ -78,7 +117,7 @@ def test_plots_of_the_same_results_are_the_same(tmp_path):
     drawn = {path.name: path.read_bytes() for path in plots.draw(SAMPLE, tmp_path)}
 
     assert drawn == {path.name: path.read_bytes() for path in plots.draw(SAMPLE, tmp_path)}
-    assert {"drain.svg", "real.svg"} <= set(drawn)
+    assert {"drain.svg", "orm.svg"} <= set(drawn)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,13 @@ TINY = Options(
     seconds=0.05,
     most=100,
     latencies=5,
+    rest=0.1,
     idle=0.1,
     bulk=100,
     large=200,
     rows=50,
     minutes=0.01,
+    warm_up=1,
 )
 DRAIN = ["noop", "noop, jobs", "noop, start to end"]
 LATENCY = ["call to start, p50", "call to start, p99"]

@@ -337,7 +337,7 @@ class Enqueuer(Generic[P]):
         Idle workers are told afterwards, also of those without a key.
         """
         if any(key for _, key in keys):
-            transaction.on_commit(lambda: engine.promote(keys), using=self.database, robust=True)
+            engine.after_commit(lambda: engine.promote(keys))
         engine.wake([queue], delay=self._delay() if self.terms.is_later else None)
 
     def _delay(self) -> timedelta:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import connections, models, transaction
+from django.db import Error, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, DurationField, ExpressionWrapper, Q, Value, When
 from django.db.models.functions import Now
@@ -83,6 +83,22 @@ class Ground:
         """Open a transaction, or a savepoint in the caller's."""
         with transaction.atomic(using=self.alias):
             yield
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Do *action* once the caller's transaction is committed; Django logs an error of it.
+
+        Nobody else hears of that error. So if the server died while Django connected, nobody
+        else would close what is half a connection, to which the next block cannot be opened.
+        """
+
+        def act() -> None:
+            try:
+                action()
+            except Error:
+                self.connection.close_if_unusable_or_obsolete()
+                raise
+
+        transaction.on_commit(act, using=self.alias, robust=True)
 
     def savepoints(self) -> Savepoints:
         """Return how parts of the transaction that is open are undone alone."""

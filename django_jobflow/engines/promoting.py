@@ -90,7 +90,7 @@ class Promoting(Waking):
     def _look_again(self, idle: Mapping[Key, int]) -> None:
         """Promote once more after the commit, where others may write until then."""
         if idle and self.connection.in_atomic_block and self.locks_rows:
-            transaction.on_commit(lambda: self._promote(idle), using=self.alias, robust=True)
+            self.after_commit(lambda: self._promote(idle))
 
     def promote_waiting(self) -> None:
         """Promote for every key that has WAITING rows and free places; heals after crashes."""
@@ -154,7 +154,7 @@ class Promoting(Waking):
 
         Its row is locked for that, and must not be for as long as that transaction lasts.
         """
-        transaction.on_commit(lambda: self.promote_limited(key), using=self.alias, robust=True)
+        self.after_commit(lambda: self.promote_limited(key))
 
     def promote_limited(self, key: Key) -> float | None:
         """Give those their turn whom a limit that an operator has set for *key* lets through."""

@@ -61,7 +61,12 @@ class Trouble:
 
 def close(alias: str) -> None:
     """Close this thread's connection to *alias*, however broken it is."""
+    connection = connections[alias]
     try:
-        connections[alias].close()
+        connection.close()
     except TROUBLE:
-        connections[alias].connection = None
+        connection.connection = None
+    if connection.in_atomic_block and not connection.atomic_blocks:
+        # Opening a block has failed half way: Django believes to be inside of it, and would
+        # not connect again for ever.
+        del connections[alias]

@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict
 
 import django
-from django.db import Error, connections, transaction
+from django.db import Error, close_old_connections, connections, transaction
 
 from tests.chaos import ledger
 from tests.chaos.workload import Batch, Call, batches
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     django.setup()
     chance = random.Random()
     for batch in batches(options.seed):
+        close_old_connections()  # as Django does before each request
         outcome = store(batch)
         broken = outcome not in {"committed", "rolled back"}
         if broken:

@@ -2,15 +2,16 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from django_jobflow.models import Worker
 from django_jobflow.worker.coordinator import Coordinator
 from django_jobflow.worker.options import WorkerOptions
-from django_jobflow.worker.trouble import FIRST_PAUSE, Trouble
+from django_jobflow.worker.trouble import FIRST_PAUSE, Trouble, close
 
 
 @pytest.fixture
@@ -61,6 +62,40 @@ class PauseTests:
 
         stopper.join()
         assert 300 > seconds
+
+
+class ClosingTests:
+    """A connection of which Django has lost track is of use again once it is closed."""
+
+    @pytest.fixture(autouse=True)
+    def thread(self, transactional_db):
+        with ThreadPoolExecutor(1) as pool:
+            yield lambda work: pool.submit(work).result()
+            pool.submit(close, "default").result()
+
+    def test_block_that_was_not_opened_whole(self, thread):
+        def lose_track():
+            connection.set_autocommit(False)  # as of one that was cut while Django set it up
+            connection.savepoint = fail
+            with pytest.raises(OperationalError), transaction.atomic():
+                pass
+            assert connection.in_atomic_block
+
+        thread(lose_track)
+        thread(lambda: close("default"))
+
+        assert 0 == thread(Worker.objects.count)
+        assert not thread(lambda: connection.in_atomic_block)
+
+    def test_block_around_it_stays_what_it_is(self, thread):
+        def close_inside():
+            with transaction.atomic():
+                Worker.objects.count()
+                close("default")
+                assert connection.in_atomic_block
+                assert connection.needs_rollback
+
+        thread(close_inside)
 
 
 class EndTests:

@@ -1,0 +1,36 @@
+"""What is done after a commit, by hooks whose errors nobody hears of."""
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from tests.engines.contract import ServedByEngines
+
+
+@pytest.mark.django_db(transaction=True)
+class AfterCommitTests(ServedByEngines):
+    @pytest.fixture
+    def half_open(self):
+        """Leave half a connection, as where the server dies while Django connects."""
+
+        def fail():
+            connection.autocommit = False
+            raise OperationalError("the server is gone")
+
+        return fail
+
+    def test_half_a_connection_is_closed(self, half_open, caplog):
+        with transaction.atomic():
+            self.engine.after_commit(half_open)
+
+        with transaction.atomic():
+            assert not connection.savepoint_ids
+        assert connection.get_autocommit()
+        assert "the server is gone" in caplog.text
+
+    def test_it_is_done_once_the_transaction_is_committed(self):
+        done = []
+        with transaction.atomic():
+            self.engine.after_commit(lambda: done.append(connection.in_atomic_block))
+            assert not done
+
+        assert [False] == done

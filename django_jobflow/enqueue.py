@@ -28,7 +28,7 @@ from django_jobflow.exceptions import DuplicateJob, InvalidJob
 from django_jobflow.logs import KEEP_LOGS
 from django_jobflow.models import JobRecord
 from django_jobflow.notices import NOTIFY
-from django_jobflow.states import REPLACEABLE, JobState
+from django_jobflow.states import REPLACEABLE
 
 logger = logging.getLogger("django_jobflow.enqueue")
 
@@ -296,7 +296,7 @@ class Enqueuer(Generic[P]):
         if logger.isEnabledFor(logging.DEBUG):
             for pk, call in stored:
                 self._log(pk, call)
-        if signals.job_enqueued.has_listeners(self.job):
+        if signals.is_heard(signals.job_enqueued, self.job):
             for record in records or engine.read([pk for pk, _ in stored]):
                 self._announce(record)
         waiting = self._waiting(call for _, call in stored)
@@ -322,11 +322,11 @@ class Enqueuer(Generic[P]):
 
     def _waiting(self, calls: Iterable[Call]) -> list[tuple[str, str | None]]:
         """Return the partitions and execution keys that *calls* wait for, one for each call."""
-        return [
-            (self.terms.partition, call.execution_key)
-            for call in calls
-            if self.terms.state_of(call.execution_key) == JobState.WAITING
-        ]
+        terms = self._terms
+        if terms.is_later:
+            return []
+        keys = (call.execution_key for call in calls)
+        return [(terms.partition, key) for key in keys if key is not None]
 
     def _promote_after_commit(
         self, engine: Engine, keys: Sequence[tuple[str, str | None]], queue: str
@@ -336,7 +336,7 @@ class Enqueuer(Generic[P]):
         Inside the caller's transaction it would keep all others of the key waiting for it.
         Idle workers are told afterwards, also of those without a key.
         """
-        if any(key for _, key in keys):
+        if keys and any(key for _, key in keys):
             engine.after_commit(lambda: engine.promote(keys))
         engine.wake([queue], delay=self._delay() if self.terms.is_later else None)
 

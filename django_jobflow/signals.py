@@ -40,9 +40,14 @@ BY_EVENT = {
 """The signal of each way in which an attempt ends, by the word of its log line."""
 
 
+def is_heard(signal: Signal, sender: Any) -> bool:
+    """Say whether *signal* has receivers; quickly where there are none of any sender."""
+    return bool(signal.receivers) and signal.has_listeners(sender)
+
+
 def announce(signal: Signal, sender: Any, make_record: Callable[[], Any], **values: Any) -> None:
     """Send *signal*; without receivers it costs a look and no record is made."""
-    if not signal.has_listeners(sender):
+    if not is_heard(signal, sender):
         return
     _send(signal, sender, lambda: {"record": make_record(), **values})
 

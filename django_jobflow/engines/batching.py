@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, models, transaction
@@ -37,9 +38,9 @@ class Batching(Activating, Storing):
 
     shared = ""
 
-    def __init__(self, alias: str) -> None:
-        super().__init__(alias)
-        self._unfinished_told: set[int] = set()
+    @cached_property
+    def _unfinished_told(self) -> set[int]:
+        return set()
 
     @property
     def batches(self) -> models.QuerySet[Batch]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.db import IntegrityError, OperationalError
@@ -93,12 +94,12 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     """The engine of PostgreSQL."""
 
     shared = "FOR SHARE"
+    plan = 0
+    _sample_at = 0.0
 
-    def __init__(self, alias: str) -> None:
-        super().__init__(alias)
-        self.plan = 0
-        self._usual = Usual(SLOW)
-        self._sample_at = 0.0
+    @cached_property
+    def _usual(self) -> Usual:
+        return Usual(SLOW)
 
     def is_undone(self, error: Exception) -> bool:
         return code_of(error) == DEADLOCK

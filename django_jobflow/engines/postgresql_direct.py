@@ -8,7 +8,7 @@ that is needed; inside a transaction of the caller a statement must not fail for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import md5
 from typing import Any, NamedTuple
@@ -147,24 +147,44 @@ def begin_of(connection: Any) -> bytes | None:
     return b"BEGIN" if asked == (None, None, None) else None
 
 
-def row(connection: Any, statement: Prepared, texts: Sequence[bytes | None]) -> list[bytes]:
+def nothing() -> None:
+    """Do nothing."""
+
+
+def row(
+    connection: Any,
+    statement: Prepared,
+    texts: Sequence[bytes | None],
+    meanwhile: Callable[[], object] = nothing,
+) -> list[bytes]:
     """Return the row that *statement* returns, each value in PostgreSQL's binary form.
 
     Nothing in each place means that there was none.
 
     Args:
         texts: The values of its columns.
+        meanwhile: What is to be done while the server is at it.
     """
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
         _keep(raw, statement)
-        raw.pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
-        result = _result(raw)
+        try:
+            raw.pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
+            meanwhile()
+            result = _result(raw)
+        except BaseException:
+            if raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                connection.close()  # what is still to come would be taken for later answers
+            raise
     return _values(result)
 
 
 def row_and_word(
-    connection: Any, statement: Prepared, texts: Sequence[bytes | None], word: str
+    connection: Any,
+    statement: Prepared,
+    texts: Sequence[bytes | None],
+    word: str,
+    meanwhile: Callable[[], object] = nothing,
 ) -> tuple[list[bytes], bool]:
     """Do what ``row`` does, and execute *word* once that is committed, in the same round trip.
 
@@ -183,6 +203,7 @@ def row_and_word(
             pgconn.pipeline_sync()  # commits
             pgconn.send_query_params(word.encode(), None)
             pgconn.pipeline_sync()
+            meanwhile()
             raw.wait(_answers_to_two(pgconn, answers))
             pgconn.exit_pipeline_mode()
         except BaseException as error:

@@ -39,10 +39,8 @@ class Served(Notifying):
         prepares: Whether statements may be prepared; not behind a pooler.
     """
 
-    def __init__(self, alias: str) -> None:
-        super().__init__(alias)
-        self.prepares = True
-        self._session: Any = None
+    prepares = True
+    _session: Any = None
 
     # What a worker remembers; one that only enqueues has an engine for each call.
 

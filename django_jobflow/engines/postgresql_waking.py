@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobflow import conf, events
 from django_jobflow.engines.awaiting import Leave
@@ -46,10 +47,14 @@ class Notifying(Engine):
     @property
     def keeps_sessions(self) -> bool:
         """Whether what is set, prepared or listened to stays with this client."""
+        return self.keeps_session_of(self.connection)
+
+    def keeps_session_of(self, connection: BaseDatabaseWrapper) -> bool:
+        """Do what ``keeps_sessions`` does, for the *connection* of this thread."""
         if self._pooled or conf.current().WAKE_UP == "poll":
             return False
         # What Django asks for behind a pooler that gives each transaction another session.
-        return not self.connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        return not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
 
     def forgo_session(self) -> None:
         self._pooled = True
@@ -97,6 +102,15 @@ class Notifying(Engine):
         """
         _said[self.alias].note((queue,), now)
         self._told_of = queue
+
+    def note_silence(self, queue: str, now: float) -> None:
+        """Take in that ``news_of`` was empty at *now*, and that the work is committed.
+
+        The next ``wake`` is for the same work, and has nothing to say, unless the time is over
+        in which others are known to look once more.
+        """
+        if time.monotonic() < now + STORING:
+            self._told_of = queue
 
     def _say(self, statement: str) -> None:
         """Execute a statement that has neither values nor rows, in the quickest way."""

@@ -111,6 +111,12 @@ class Storing(Ground):
         available_at: datetime | None = None,
     ) -> JobRecord:
         """Return the record of a *call* as it has been inserted."""
+        record = self._as_given(terms, call)
+        note_stored(record, pk, created_at, available_at)
+        return record
+
+    def _as_given(self, terms: Terms, call: Call) -> JobRecord:
+        """Return the record of a *call* without what the database adds as it is inserted."""
         # Past Model.__init__, which takes longer than all else here.
         record = JobRecord.__new__(JobRecord)
         record._state = ModelState()
@@ -118,16 +124,7 @@ class Storing(Ground):
         values = record.__dict__
         values.update(BLANK)
         values.update(_facts(terms, call))
-        values.update(
-            id=pk,
-            attempt=0,
-            reserved_count=0,
-            errors=[],
-            progress_message="",
-            created_at=created_at,
-            available_at=available_at or created_at,
-            updated_at=created_at,
-        )
+        values.update(attempt=0, reserved_count=0, errors=[], progress_message="")
         return record
 
     def read(self, ids: Sequence[int]) -> list[JobRecord]:
@@ -168,6 +165,18 @@ class Storing(Ground):
                 holder.refresh_from_db(using=self.alias)
                 holder.duplicate = True
         return changed == 1
+
+
+def note_stored(
+    record: JobRecord, pk: int, created_at: datetime, available_at: datetime | None = None
+) -> None:
+    """Take in what the database has added to *record*."""
+    record.__dict__.update(
+        id=pk,
+        created_at=created_at,
+        available_at=available_at or created_at,
+        updated_at=created_at,
+    )
 
 
 def _facts(terms: Terms, call: Call) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.db import Error
 from django_jobflow.calls import Call, Terms
 from django_jobflow.engines.postgresql_waking import Notifying, code_of
 from django_jobflow.engines.statements import DUE, JOB, NEW, calls_json, ids_of
+from django_jobflow.engines.storing import note_stored
 from django_jobflow.models import JobRecord
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def store_many_statement(given: tuple[str, ...], *, keyed: bool) -> str:
     )
 
 
+@cache
+def _direct() -> Any:
+    """Return the module; psycopg is there only where PostgreSQL is used."""
+    from django_jobflow.engines import postgresql_direct
+
+    return postgresql_direct
+
+
 @lru_cache(maxsize=128)
 def _as_sent(terms: Terms, given: tuple[str, ...]) -> tuple[Prepared, list[bytes]]:
     """Return the statement for calls on *terms*, and the values that these have in common.
@@ -101,14 +110,14 @@ class PostgreSQLStoring(Notifying):
     """The verbs of the room *enqueue*, each one statement."""
 
     def store(self, terms: Terms, call: Call) -> JobRecord | None:
-        rows = self._stored_directly(terms, call)
-        if rows is None:
-            state = terms.state_of(call.execution_key).value
-            values = {**terms.given, "state": state, **call.given}
-            rows = self._returned(store_statement(tuple(values)), values)
+        if (record := self._stored_directly(terms, call)) is not None:
+            return record
+        state = terms.state_of(call.execution_key).value
+        values = {**terms.given, "state": state, **call.given}
+        rows = self._returned(store_statement(tuple(values)), values)
         return self._as_stored(terms, call, *rows[0]) if rows else None
 
-    def _stored_directly(self, terms: Terms, call: Call) -> list[tuple[Any, ...]] | None:
+    def _stored_directly(self, terms: Terms, call: Call) -> JobRecord | None:
         """Insert by a prepared statement, past the cursor; None where that is not the way.
 
         Idle workers are told in the same round trip, if they are not told of others just now.
@@ -118,11 +127,13 @@ class PostgreSQLStoring(Notifying):
         if call.held_queue_key is not None or terms.is_later or terms.expires_at is not None:
             return None
         connection: Any = self.connection
-        if connection.timezone is None or self.alias in _unkept or not self.keeps_sessions:
+        if (
+            connection.timezone is None
+            or self.alias in _unkept
+            or not self.keeps_session_of(connection)
+        ):
             return None
-        # psycopg is there only where PostgreSQL is used.
-        from django_jobflow.engines import postgresql_direct as direct
-
+        direct = _direct()
         given = call.given
         statement, common = _as_sent(terms, tuple(given))
         raw = direct.way(connection)
@@ -130,21 +141,33 @@ class PostgreSQLStoring(Notifying):
             return None
         texts = [*common, *(text.encode() for text in given.values())]
         now = time.monotonic()
-        news = self.news_of(terms.queue, now) if call.execution_key is None else ""
+        is_ready = call.execution_key is None
+        news = self.news_of(terms.queue, now) if is_ready else ""
+        made: list[JobRecord] = []  # while the server is at it
+
+        def make() -> None:
+            made.append(self._as_given(terms, call))
+
         try:
             if news and direct.PIPELINES:
-                (pk, created_at), said = direct.row_and_word(connection, statement, texts, news)
+                (pk, created_at), said = direct.row_and_word(
+                    connection, statement, texts, news, make
+                )
                 if said:
                     self.note_news(terms.queue, now)
             else:
-                pk, created_at = direct.row(connection, statement, texts)
+                pk, created_at = direct.row(connection, statement, texts, make)
+                if is_ready and not news:
+                    self.note_silence(terms.queue, now)
         except Error as error:
             if code_of(error) not in UNKEPT:
                 raise
             _unkept.add(self.alias)  # nothing was written, and the next try is not prepared
             return None
         moment = EPOCH + timedelta(microseconds=int.from_bytes(created_at, signed=True))
-        return [(int.from_bytes(pk), moment.astimezone(connection.timezone))]
+        [record] = made
+        note_stored(record, int.from_bytes(pk), moment.astimezone(connection.timezone))
+        return record
 
     def store_many(self, terms: Terms, calls: Sequence[Call]) -> list[int | None]:
         keyed = any(call.held_queue_key for call in calls)

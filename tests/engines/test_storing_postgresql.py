@@ -238,6 +238,39 @@ class PreparedInsertTests:
 
         assert not said_apart
 
+    def test_silence_that_ends_while_the_call_is_stored_is_broken(self, unsaid, monkeypatch):
+        self.enqueue_often()
+        ends_at = time.monotonic() + 3 * postgresql_waking.STORING
+        postgresql_waking._said["default"].note(("default",), ends_at - QUIET)
+        said_apart, row = [], direct.row
+
+        def slow_row(*parts):
+            stored = row(*parts)
+            while time.monotonic() < ends_at:
+                pass
+            return stored
+
+        monkeypatch.setattr(direct, "row", slow_row)
+        monkeypatch.setattr(direct, "say", lambda connection, word: said_apart.append(word))
+
+        self.receipt.enqueue(1)
+
+        assert ["NOTIFY jobflow, 'default'"] == said_apart
+
+    def test_who_is_interrupted_while_the_server_is_at_it_reads_no_late_answer(self):
+        self.enqueue_often()
+        statement = self.statement()
+        session = connection.connection
+
+        def interrupt():
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            direct.row(connection, *statement, interrupt)
+
+        assert connection.connection is not session
+        assert JobRecord.objects.count() in {self.OFTEN, self.OFTEN + 1}
+
     def statement(self):
         """Return the INSERT that the session has prepared, and values for it."""
         [(name, text, types)] = self.run(

@@ -109,7 +109,8 @@ def caution(results: Results) -> str:
     if invocations > 1:
         said.append(
             f"They were put together from {invocations} invocations of the command, one after "
-            "the other on the same machine, so not all of them stood side by side."
+            "the other on the machine described below or another one of its kind, so not all of "
+            "them stood side by side."
         )
     return "\n".join(said) or "All figures come from one run of one command."
 

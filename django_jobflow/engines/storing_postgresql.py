@@ -80,14 +80,6 @@ def store_many_statement(given: tuple[str, ...], *, keyed: bool) -> str:
     )
 
 
-@cache
-def _direct() -> Any:
-    """Return the module; psycopg is there only where PostgreSQL is used."""
-    from django_jobflow.engines import postgresql_direct
-
-    return postgresql_direct
-
-
 @lru_cache(maxsize=128)
 def _as_sent(terms: Terms, given: tuple[str, ...]) -> tuple[Prepared, list[bytes]]:
     """Return the statement for calls on *terms*, and the values that these have in common.
@@ -133,7 +125,9 @@ class PostgreSQLStoring(Notifying):
             or not self.keeps_session_of(connection)
         ):
             return None
-        direct = _direct()
+        # psycopg is there only where PostgreSQL is used.
+        from django_jobflow.engines import postgresql_direct as direct
+
         given = call.given
         statement, common = _as_sent(terms, tuple(given))
         raw = direct.way(connection)

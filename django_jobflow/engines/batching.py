@@ -98,13 +98,9 @@ class Batching(Activating, Storing):
         """
         ids = sorted({pk for pk in batch_ids if pk is not None})
         if ids:
-            # A function of a name: before 6.1 Django cannot report the error of another. What
-            # inline mode is to raise has to reach the caller.
-            transaction.on_commit(
-                lambda: self.finish_batches(ids),
-                using=self.alias,
-                robust=conf.current().INLINE != "raise",
-            )
+            # What inline mode is to raise has to reach the caller.
+            robust = conf.current().INLINE != "raise"
+            self.after_commit(lambda: self.finish_batches(ids), robust=robust)
 
     def finish_batches(self, ids: Sequence[int] | None = None) -> list[int]:
         """Finish the closed batches that have no unfinished member; return their ids.

@@ -42,6 +42,14 @@ def before(verb: str) -> list[str]:
     return sorted(state.value for state in states.origins(verb))
 
 
+def _close_half(connection: BaseDatabaseWrapper) -> None:
+    """Close *connection* if Django has not come to set autocommit on it; no other."""
+    if connection.connection is None or connection.in_atomic_block:
+        return
+    if connection.autocommit != connection.settings_dict["AUTOCOMMIT"]:
+        connection.close()
+
+
 class Ground:
     """The verbs on one database, through that database's connection of this thread."""
 
@@ -84,21 +92,23 @@ class Ground:
         with transaction.atomic(using=self.alias):
             yield
 
-    def after_commit(self, action: Callable[[], object]) -> None:
-        """Do *action* once the caller's transaction is committed; Django logs an error of it.
+    def after_commit(self, action: Callable[[], object], *, robust: bool = True) -> None:
+        """Do *action* once the caller's transaction is committed.
 
-        Nobody else hears of that error. So if the server died while Django connected, nobody
-        else would close what is half a connection, to which the next block cannot be opened.
+        Args:
+            robust: Whether Django logs an error of it, of which nobody else hears then. So if
+                the server died while Django connected, nobody else would close what is half a
+                connection, on which no block can be opened.
         """
 
         def act() -> None:
             try:
                 action()
             except Error:
-                self.connection.close_if_unusable_or_obsolete()
+                _close_half(self.connection)
                 raise
 
-        transaction.on_commit(act, using=self.alias, robust=True)
+        transaction.on_commit(act, using=self.alias, robust=robust)
 
     def savepoints(self) -> Savepoints:
         """Return how parts of the transaction that is open are undone alone."""

@@ -167,16 +167,28 @@ def row(
     """
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
-        _keep(raw, statement)
+        _keep(connection, statement)
         try:
             raw.pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
             meanwhile()
             result = _result(raw)
-        except BaseException:
-            if raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                connection.close()  # what is still to come would be taken for later answers
+        except BaseException as error:
+            _leave(connection, error)
             raise
     return _values(result)
+
+
+def _leave(connection: Any, error: BaseException) -> None:
+    """Close a connection whose answer nobody awaits any more: a later one would be taken for it.
+
+    Args:
+        error: Why. An interrupt may come between a statement and its answer; what psycopg says
+            comes instead of the statement, where somebody else reads a long answer, or behind it.
+    """
+    if isinstance(error, psycopg.Error):
+        return
+    if connection.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        connection.close()
 
 
 def row_and_word(
@@ -195,7 +207,7 @@ def row_and_word(
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[list[PGresult]] = []
     with connection.wrap_database_errors:
-        _keep(raw, statement)
+        _keep(connection, statement)
         pgconn = raw.pgconn
         pgconn.enter_pipeline_mode()
         try:
@@ -247,7 +259,7 @@ def end_transaction(
     answers: list[PGresult] = []
     place = 0 if before is None else 1  # of the statement's answer; the commit's is the next
     with connection.wrap_database_errors:
-        _keep(raw, statement)
+        _keep(connection, statement)
         pgconn = raw.pgconn
         pgconn.enter_pipeline_mode()
         try:
@@ -316,12 +328,18 @@ def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None
         answers.append(results)
 
 
-def _keep(raw: psycopg.Connection[Any], statement: Prepared) -> None:
+def _keep(connection: Any, statement: Prepared) -> None:
     """Prepare *statement* in the session, unless it is."""
-    if statement.name not in (names := _kept[raw].names):
+    raw: psycopg.Connection[Any] = connection.connection
+    if statement.name in (names := _kept[raw].names):
+        return
+    try:
         raw.pgconn.send_prepare(*statement)
         _result(raw)
-        names.add(statement.name)
+    except BaseException as error:
+        _leave(connection, error)
+        raise
+    names.add(statement.name)
 
 
 def _values(result: Any) -> list[bytes]:
@@ -332,8 +350,12 @@ def say(connection: Any, statement: str) -> None:
     """Execute a statement that has neither values nor rows."""
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
-        raw.pgconn.send_query(statement.encode())
-        _result(raw)
+        try:
+            raw.pgconn.send_query(statement.encode())
+            _result(raw)
+        except BaseException as error:
+            _leave(connection, error)
+            raise
 
 
 def _result(raw: psycopg.Connection[Any]) -> PGresult:

@@ -100,9 +100,11 @@ def tidy_connections(*, quickly: bool = False) -> None:
     """
     for connection in _known.all() if quickly else _known.look():
         connection.queries_log.clear()
-        if connection.connection is None:
+        if connection.in_atomic_block:  # even if it is closed: Django would not connect again
+            _forget(connection)
+        elif connection.connection is None:
             continue
-        if connection.in_atomic_block or not connection.autocommit:
+        elif not connection.autocommit:
             _forget(connection)
         elif connection.errors_occurred:
             _close_unless_usable(connection)

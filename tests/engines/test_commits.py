@@ -27,6 +27,27 @@ class AfterCommitTests(ServedByEngines):
         assert connection.get_autocommit()
         assert "the server is gone" in caplog.text
 
+    def test_sound_connection_stays_whatever_it_was_that_failed(self, monkeypatch):
+        def fail():
+            raise OperationalError("a deadlock")
+
+        connection.ensure_connection()
+        monkeypatch.setattr(connection, "close_at", 0.0)  # as by CONN_MAX_AGE = 0
+        session = connection.connection
+        with transaction.atomic():
+            self.engine.after_commit(fail)
+
+        assert session is connection.connection
+
+    def test_transaction_of_a_test_that_runs_its_hooks_stays_open(self, half_open):
+        with transaction.atomic():
+            self.engine.after_commit(half_open)
+            [(_, hook, _)] = connection.run_on_commit
+            with pytest.raises(OperationalError):
+                hook()
+            assert not connection.closed_in_transaction
+            connection.run_on_commit.clear()
+
     def test_it_is_done_once_the_transaction_is_committed(self):
         done = []
         with transaction.atomic():

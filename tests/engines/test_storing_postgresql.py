@@ -271,6 +271,39 @@ class PreparedInsertTests:
         assert connection.connection is not session
         assert JobRecord.objects.count() in {self.OFTEN, self.OFTEN + 1}
 
+    @pytest.mark.parametrize("interrupted", ["_keep", "say"])
+    def test_who_is_interrupted_elsewhere_reads_no_late_answer_either(
+        self, monkeypatch, interrupted
+    ):
+        self.enqueue_often()
+        session = connection.connection
+
+        def interrupt(raw):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(direct, "_result", interrupt)
+        statement = direct.Prepared(b"jobflow_other", b"SELECT 1")
+        with pytest.raises(KeyboardInterrupt):
+            getattr(direct, interrupted)(
+                connection, {"say": "SELECT 1"}.get(interrupted, statement)
+            )
+
+        assert connection.connection is not session
+
+    @pytest.mark.parametrize(
+        ("told_at", "message"), [(0.0, "enter pipeline mode"), (float("inf"), "in progress")]
+    )
+    def test_long_answer_that_is_being_read_is_left_alone(self, unsaid, told_at, message):
+        self.enqueue_often()
+        postgresql_waking._said["default"].note(("default",), told_at)
+        rows = connection.connection.cursor().stream("SELECT generate_series(1, 3)")
+        assert (1,) == next(rows)
+
+        with pytest.raises(OperationalError, match=message):
+            self.receipt.enqueue(1)
+
+        assert [(2,), (3,)] == list(rows)
+
     def statement(self):
         """Return the INSERT that the session has prepared, and values for it."""
         [(name, text, types)] = self.run(

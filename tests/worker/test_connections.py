@@ -50,6 +50,19 @@ class TidyingTests:
 
         assert [True, False] == thread(opened)
 
+    def test_block_of_which_nothing_is_open_is_forgotten(self, thread):
+        """Django would not connect again."""
+
+        def lose_track():
+            connections["default"].in_atomic_block = True
+            connections["default"].closed_in_transaction = True
+
+        thread(lose_track)
+        thread(quickly)
+
+        thread(lambda: connections["default"].ensure_connection())
+        assert [True, False] == thread(opened)
+
     @pytest.mark.parametrize("alias", ["default", "other"])
     def test_open_transaction_ends_with_its_connection(self, thread, alias):
         thread(lambda: [connections[each].ensure_connection() for each in ("default", "other")])

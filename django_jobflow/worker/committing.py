@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import Error, OperationalError, connections, transaction
 
 from django_jobflow import settle
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine
+from django_jobflow.engines.repeating import TRIES
 from django_jobflow.engines.savepoints import Savepoints
 from django_jobflow.engines.transactions import never
 from django_jobflow.exceptions import ReservationLost
@@ -44,8 +45,13 @@ class Committing:
         self.is_followed = is_followed
         self.transactions = engine.transactions()
 
-    def alone(self, execution: Execution) -> Outcome:
-        """Run one body and write its end in one transaction."""
+    def alone(self, execution: Execution, *, tries: int = 1) -> Outcome:
+        """Run one body and write its end in one transaction.
+
+        Args:
+            tries: How often at most, where the body has succeeded and the database has undone
+                the transaction for the sake of another.
+        """
         outcome: Outcome | None = None
         try:
             with self.transactions.next():
@@ -64,9 +70,20 @@ class Committing:
         except ReservationLost:
             execution.lost = True
         except Exception as error:
+            if tries > 1 and self._is_undone(execution, outcome, error):
+                return self.alone(execution, tries=tries - 1)
             return self._after_error(execution, outcome, error)
         assert outcome is not None
         return outcome
+
+    def _is_undone(self, execution: Execution, outcome: Outcome | None, error: Exception) -> bool:
+        """Say whether the end was undone with all else, through no fault of the body."""
+        return (
+            isinstance(outcome, Succeeded)
+            and not execution.settled
+            and isinstance(error, OperationalError)
+            and self.engine.is_undone(error)
+        )
 
     def _after_error(
         self, execution: Execution, outcome: Outcome | None, error: Exception
@@ -164,7 +181,8 @@ class Committing:
             if not execution.lost:
                 group.now(execution)
                 execution.ended = None
-                group.end(execution, self.alone(execution))
+                # Others of the group may be what it met, so that costs it no attempt.
+                group.end(execution, self.alone(execution, tries=TRIES))
 
     def _when_committed(self, hook: Callable[[], object]) -> None:
         transaction.on_commit(hook, using=self.engine.alias)

@@ -7,7 +7,13 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from django.db import ProgrammingError, connection, connections, transaction
+from django.db import (
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
 
 from django_jobflow import Cancel, Job
 from django_jobflow.attempts import Demand
@@ -15,6 +21,7 @@ from django_jobflow.declare import registry
 from django_jobflow.declare.context import DETACHED, set_current
 from django_jobflow.endings import decide
 from django_jobflow.engines import engine_for
+from django_jobflow.engines.repeating import TRIES
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.outcomes import Cancelled, Failed, Released, Succeeded
 from django_jobflow.states import JobState
@@ -941,6 +948,32 @@ class DrainTests:
 
         assert 60 == Order.objects.count() == SucceededJob.objects.count()
         assert not JobRecord.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("deadlocks", "met", "left_over"), [(2, 2, []), (50, 1 + TRIES, ["FAILED"])]
+    )
+    def test_deadlock_of_an_end_costs_no_attempt_if_another_try_meets_none(
+        self, grouped, drain, monkeypatch, deadlocks, met, left_over
+    ):
+        engine = type(engine_for("default"))
+        settle, left = engine.settle, [deadlocks]
+
+        def meet_another(engine, endings, *now):
+            if engine.connection.in_atomic_block and left[0] > 0:
+                left[0] -= 1
+                raise OperationalError("a deadlock")
+            return settle(engine, endings, *now)
+
+        monkeypatch.setattr(engine, "settle", meet_another)
+        monkeypatch.setattr(engine, "is_undone", lambda engine, error: "deadlock" in str(error))
+        monkeypatch.setattr(engine, "goes_alone", lambda engine, ending: False, raising=False)
+        grouped.enqueue("a")
+
+        drain(threads=1)
+
+        assert met == deadlocks - left[0]
+        assert left_over == [*JobRecord.objects.values_list("state", flat=True)]
+        assert ([] if left_over else ["a"]) == orders() == kept()
 
     def test_other_kinds_stand_in_the_same_line(self, grouped, drain):
         class Plain(Job):

@@ -240,17 +240,17 @@ class PreparedInsertTests:
 
     def test_silence_that_ends_while_the_call_is_stored_is_broken(self, unsaid, monkeypatch):
         self.enqueue_often()
-        ends_at = time.monotonic() + 3 * postgresql_waking.STORING
-        postgresql_waking._said["default"].note(("default",), ends_at - QUIET)
+        said = postgresql_waking._said["default"]
+        said.note(("default",), float("inf"))  # until the row is stored, whatever the machine does
+        monkeypatch.setattr(postgresql_waking, "STORING", 0.0)
         said_apart, row = [], direct.row
 
-        def slow_row(*parts):
+        def row_until_silence_ends(*parts):
             stored = row(*parts)
-            while time.monotonic() < ends_at:
-                pass
+            said.forget()
             return stored
 
-        monkeypatch.setattr(direct, "row", slow_row)
+        monkeypatch.setattr(direct, "row", row_until_silence_ends)
         monkeypatch.setattr(direct, "say", lambda connection, word: said_apart.append(word))
 
         self.receipt.enqueue(1)
@@ -278,10 +278,10 @@ class PreparedInsertTests:
         self.enqueue_often()
         session = connection.connection
 
-        def interrupt(raw):
+        def interrupt(pgconn):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(direct, "_result", interrupt)
+        monkeypatch.setattr(direct, "execute", interrupt)
         statement = direct.Prepared(b"jobflow_other", b"SELECT 1")
         with pytest.raises(KeyboardInterrupt):
             getattr(direct, interrupted)(

@@ -58,21 +58,14 @@ class PaceTests:
         assert 0.02 == pytest.approx(waiting[0], rel=0.05)
         assert 0.006 > waiting[-1]
 
-    def test_of_longer_jobs_more_wait_where_a_cycle_takes_longer(self):
+    @pytest.mark.parametrize(("cycle", "ahead"), [(0.012, 6), (60.0, 10)])
+    def test_of_longer_jobs_more_wait_where_a_cycle_takes_longer_up_to_a_bound(self, cycle, ahead):
         pace = Pace(10)
         for _ in range(200):
             pace.note(0.02)
-            pace.note_cycle(0.012)
+            pace.note_cycle(cycle)
 
-        assert 6 == pytest.approx(pace.ahead, abs=1)
-
-    def test_a_cycle_that_hangs_lets_no_more_wait_than_the_bound(self):
-        pace = Pace(10)
-        for _ in range(200):
-            pace.note(0.02)
-            pace.note_cycle(60.0)
-
-        assert 10 == pytest.approx(pace.ahead, abs=1)
+        assert ahead == pytest.approx(pace.ahead, abs=1)
 
     def test_none_waits_where_a_slot_becomes_free_later_than_a_cycle_ends(self):
         pace = Pace(4)

@@ -135,8 +135,8 @@ def is_patient(connection: Any) -> bool:
     kept = _kept[raw]
     if kept.is_patient is None:
         with connection.wrap_database_errors:
-            raw.pgconn.send_query(UNLIMITED)
-            kept.is_patient = _result(raw).get_value(0, 0) == b"t"
+            result = _asked(connection, raw.pgconn.send_query, UNLIMITED)
+        kept.is_patient = result.get_value(0, 0) == b"t"
     return kept.is_patient
 
 
@@ -168,27 +168,35 @@ def row(
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
         _keep(connection, statement)
-        try:
-            raw.pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
-            meanwhile()
-            result = _result(raw)
-        except BaseException as error:
-            _leave(connection, error)
-            raise
+        send = raw.pgconn.send_query_prepared
+        message = (statement.name, texts, None, Format.BINARY)
+        result = _asked(connection, send, *message, meanwhile=meanwhile)
     return _values(result)
 
 
-def _leave(connection: Any, error: BaseException) -> None:
-    """Close a connection whose answer nobody awaits any more: a later one would be taken for it.
+def _asked(
+    connection: Any,
+    send: Callable[..., object],
+    *message: Any,
+    meanwhile: Callable[[], object] = nothing,
+) -> PGresult:
+    """Return what the server answers to the *message* that *send* sends.
 
-    Args:
-        error: Why. An interrupt may come between a statement and its answer; what psycopg says
-            comes instead of the statement, where somebody else reads a long answer, or behind it.
+    An interrupt may come between the two. Then the connection is closed: the answer would be
+    taken for that to the next message. Not so after an error of psycopg's, which comes instead of
+    the message where somebody else reads a long answer, or behind its own answer.
     """
-    if isinstance(error, psycopg.Error):
-        return
-    if connection.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
-        connection.close()
+    raw: psycopg.Connection[Any] = connection.connection
+    try:
+        send(*message)
+        meanwhile()
+        return _good(raw, raw.wait(execute(raw.pgconn)))
+    except psycopg.Error:
+        raise
+    except BaseException:
+        if raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            connection.close()
+        raise
 
 
 def row_and_word(
@@ -333,12 +341,7 @@ def _keep(connection: Any, statement: Prepared) -> None:
     raw: psycopg.Connection[Any] = connection.connection
     if statement.name in (names := _kept[raw].names):
         return
-    try:
-        raw.pgconn.send_prepare(*statement)
-        _result(raw)
-    except BaseException as error:
-        _leave(connection, error)
-        raise
+    _asked(connection, raw.pgconn.send_prepare, *statement)
     names.add(statement.name)
 
 
@@ -350,16 +353,7 @@ def say(connection: Any, statement: str) -> None:
     """Execute a statement that has neither values nor rows."""
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
-        try:
-            raw.pgconn.send_query(statement.encode())
-            _result(raw)
-        except BaseException as error:
-            _leave(connection, error)
-            raise
-
-
-def _result(raw: psycopg.Connection[Any]) -> PGresult:
-    return _good(raw, raw.wait(execute(raw.pgconn)))
+        _asked(connection, raw.pgconn.send_query, statement.encode())
 
 
 def _good(raw: psycopg.Connection[Any], results: Sequence[PGresult]) -> PGresult:

@@ -19,6 +19,7 @@ from django_jobflow import events
 from django_jobflow.arguments import decode
 from django_jobflow.execute import Unready
 from django_jobflow.outcomes import Released
+from django_jobflow.worker.trouble import shut
 
 logger = logging.getLogger("django_jobflow.worker")
 
@@ -136,13 +137,13 @@ def _is_called(connection: BaseDatabaseWrapper) -> bool:
 def close_connections() -> None:
     """Close this thread's connections."""
     for connection in connections.all(initialized_only=True):
-        _close(connection)
+        shut(connection)
 
 
 def _forget(connection: BaseDatabaseWrapper) -> None:
     """Drop a connection whose job left a transaction open; the server rolls it back."""
     events.log(logger, logging.WARNING, "transaction_left_open", database=connection.alias)
-    _close(connection)
+    shut(connection)
     if connection in _known.look():  # or else the body has dropped it itself
         del connections[connection.alias]
         _known.forget()
@@ -152,11 +153,4 @@ def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:
     if connection.is_usable():
         connection.errors_occurred = False
     else:
-        _close(connection)
-
-
-def _close(connection: BaseDatabaseWrapper) -> None:
-    try:
-        connection.close()
-    except Error:  # it is gone already
-        connection.connection = None
+        shut(connection)

@@ -13,6 +13,7 @@ from django.db import (
     ProgrammingError,
     connections,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 REFUSED = (DataError, IntegrityError, ProgrammingError)
 """What a database says of a statement that it will never take, however often one asks."""
@@ -59,13 +60,18 @@ class Trouble:
         return lasted
 
 
-def close(alias: str) -> None:
-    """Close this thread's connection to *alias*, however broken it is."""
-    connection = connections[alias]
+def shut(connection: BaseDatabaseWrapper) -> None:
+    """Close *connection*, also one that is gone already."""
     try:
         connection.close()
     except TROUBLE:
         connection.connection = None
+
+
+def close(alias: str) -> None:
+    """Close this thread's connection to *alias*, however broken it is."""
+    connection = connections[alias]
+    shut(connection)
     if connection.in_atomic_block and not connection.atomic_blocks:
         # Opening a block has failed half way: Django believes to be inside of it, and would
         # not connect again for ever.

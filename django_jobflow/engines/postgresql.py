@@ -36,7 +36,7 @@ from django_jobflow.engines.postgresql_session import Served
 from django_jobflow.engines.postgresql_transactions import SLOW, ChainedTransactions, Usual
 from django_jobflow.engines.postgresql_waking import code_of
 from django_jobflow.engines.repeating import repeating
-from django_jobflow.engines.savepoints import Chain, Savepoints
+from django_jobflow.engines.savepoints import Savepoints
 from django_jobflow.engines.statements import (
     JOB,
     JSON_FIELDS,
@@ -105,7 +105,10 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
         return code_of(error) == DEADLOCK
 
     def savepoints(self) -> Savepoints:
-        return Chain(self.alias)
+        # psycopg is there only where PostgreSQL is used.
+        from django_jobflow.engines.postgresql_deferring import Deferring
+
+        return Deferring(self.alias)
 
     def reserve(
         self,

@@ -356,6 +356,34 @@ def say(connection: Any, statement: str) -> None:
         _asked(connection, raw.pgconn.send_query, statement.encode())
 
 
+def say_all(connection: Any, statements: Sequence[bytes]) -> None:
+    """Execute *statements* that have neither values nor rows, in one round trip.
+
+    One that is that before it is planned once with it: not for longer, since the server reads
+    a text like 'now' or a time without a zone when it plans.
+    """
+    raw: psycopg.Connection[Any] = connection.connection
+    answers: list[PGresult] = []
+    with connection.wrap_database_errors:
+        pgconn = raw.pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            last = None
+            for text in statements:
+                if text == last:
+                    pgconn.send_query_prepared(b"", None)  # the last is the one without a name
+                else:
+                    pgconn.send_query_params(text, None)
+                last = text
+            pgconn.pipeline_sync()
+            raw.wait(_answers(pgconn, answers))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            connection.close()  # what is still to come would be taken for later answers
+            raise
+        _good(raw, answers)
+
+
 def _good(raw: psycopg.Connection[Any], results: Sequence[PGresult]) -> PGresult:
     """Return the first of *results*, unless there is an error: that of a commit comes last."""
     for result in results:

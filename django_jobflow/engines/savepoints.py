@@ -20,6 +20,11 @@ class Savepoints:
         self.alias = alias
 
     @contextmanager
+    def series(self) -> Iterator[None]:
+        """Be inside of the transaction that was just opened: keep what was not undone."""
+        yield
+
+    @contextmanager
     def next(self) -> Iterator[None]:
         """Open one; whatever is raised inside undoes what was done inside.
 
@@ -28,9 +33,6 @@ class Savepoints:
         """
         with transaction.atomic(using=self.alias):
             yield
-
-    def end(self) -> None:
-        """Keep all that was not undone, as part of the transaction."""
 
 
 class Chain(Savepoints):
@@ -45,6 +47,14 @@ class Chain(Savepoints):
     _last = ""
 
     @contextmanager
+    def series(self) -> Iterator[None]:
+        self._last = ""
+        yield
+        # It says, too, whether this is still the transaction in which all of them were opened.
+        if self._last:
+            self._say(connections[self.alias], f"RELEASE SAVEPOINT {self._last}")
+
+    @contextmanager
     def next(self) -> Iterator[None]:
         connection: Any = connections[self.alias]
         name = self._open(connection)
@@ -57,12 +67,6 @@ class Chain(Savepoints):
             raise
         finally:
             connection.savepoint_ids.pop()
-
-    def end(self) -> None:
-        # It says, too, whether this is still the transaction in which all of them were opened.
-        if self._last:
-            self._say(connections[self.alias], f"RELEASE SAVEPOINT {self._last}")
-            self._last = ""
 
     def _open(self, connection: Any) -> str:
         self._number += 1

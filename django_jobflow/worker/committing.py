@@ -13,7 +13,6 @@ from django_jobflow import settle
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine
 from django_jobflow.engines.repeating import TRIES
-from django_jobflow.engines.savepoints import Savepoints
 from django_jobflow.engines.transactions import never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
@@ -44,6 +43,7 @@ class Committing:
         self.call_body = call_body
         self.is_followed = is_followed
         self.transactions = engine.transactions()
+        self.savepoints = engine.savepoints()
 
     def alone(self, execution: Execution, *, tries: int = 1) -> Outcome:
         """Run one body and write its end in one transaction.
@@ -107,11 +107,11 @@ class Committing:
         """
         try:
             with self.engine.transaction():
-                savepoints = self.engine.savepoints()
-                while (execution := group.next()) is not None:
-                    self._run_member(group, execution, savepoints)
-                group.leave()
-                savepoints.end()
+                connection: Any = connections[self.engine.alias]
+                with self.savepoints.series():
+                    while (execution := group.next()) is not None:
+                        self._run_member(group, execution, connection)
+                    group.leave()
                 self._settle(group)
         except _GivenUp:
             return
@@ -121,16 +121,16 @@ class Committing:
         for execution in group.members:
             group.finish(execution)
 
-    def _run_member(self, group: Group, execution: Execution, savepoints: Savepoints) -> None:
-        self._refuse_broken()
+    def _run_member(self, group: Group, execution: Execution, connection: Any) -> None:
+        _refuse_broken(connection)
         try:
-            outcome = self._run_in_savepoint(execution, savepoints)
+            outcome = self._run_in_savepoint(execution, connection)
         except _Undo as undo:
             outcome = undo.outcome
         except Exception as error:
             if execution.begun is None:
                 raise  # there was no savepoint to be had, through no fault of the body
-            self._refuse_broken()  # or else the body has left its own savepoint unusable
+            _refuse_broken(connection)  # or else the body has left its own savepoint unusable
             outcome = outcome_of(error)
         group.refuse_given_up()
         execution.end(outcome)
@@ -140,11 +140,10 @@ class Committing:
             group.members.remove(execution)
             group.finish(execution)
 
-    def _run_in_savepoint(self, execution: Execution, savepoints: Savepoints) -> Outcome:
-        connection: Any = connections[self.engine.alias]
+    def _run_in_savepoint(self, execution: Execution, connection: Any) -> Outcome:
         before = len(connection.run_on_commit)
-        with savepoints.next():
-            self._when_committed(execution.note_commit)
+        with self.savepoints.next():
+            connection.on_commit(execution.note_commit)
             outcome = self.call_body(execution)
             if not isinstance(outcome, Succeeded):
                 raise _Undo(outcome)
@@ -154,12 +153,6 @@ class Committing:
             (ids, hook, True) for ids, hook, _ in connection.run_on_commit[before:]
         ]
         return outcome
-
-    def _refuse_broken(self) -> None:
-        """Give the group up if a body has closed or broken the transaction of all."""
-        connection = connections[self.engine.alias]
-        if connection.needs_rollback or connection.closed_in_transaction:
-            raise _Broken
 
     def _settle(self, group: Group) -> None:
         group.refuse_given_up()
@@ -186,6 +179,12 @@ class Committing:
 
     def _when_committed(self, hook: Callable[[], object]) -> None:
         transaction.on_commit(hook, using=self.engine.alias)
+
+
+def _refuse_broken(connection: Any) -> None:
+    """Give the group up if a body has closed or broken the transaction of all."""
+    if connection.needs_rollback or connection.closed_in_transaction:
+        raise _Broken
 
 
 class Group:

@@ -1,3 +1,5 @@
+import uuid
+
 from django.db import models
 
 
@@ -8,3 +10,13 @@ class Order(models.Model):
 
     def __str__(self):
         return self.number
+
+
+class Receipt(models.Model):
+    """Has a key before it is written."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    text = models.CharField(max_length=20)
+
+    def __str__(self):
+        return self.text

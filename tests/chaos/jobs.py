@@ -4,6 +4,9 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from zlib import crc32
+
+from django.db import connection
 
 from django_jobflow import Cancel, Discard, Exponential, Job, Snooze, current_context
 from tests.chaos import ledger
@@ -88,13 +91,22 @@ class Written(Patient):
 
 
 class Grouped(Patient):
-    """Shares its transaction with others of its kind."""
+    """Shares its transaction with others of its kind; some wait for no answer of the database."""
 
     transactional = "grouped"
 
     def perform(self, key):
         with noted(key):
-            Effect.objects.create(key=key)
+            if crc32(key.encode()) % 2:
+                Effect.objects.create(key=key)
+            else:
+                self._write(key)
+
+    def _write(self, key):
+        named = connection.ops.quote_name
+        table, column = named(Effect._meta.db_table), named("key")
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table} ({column}) VALUES (%s)", [key])
 
 
 class Parent(Patient):

@@ -7,6 +7,9 @@ import pytest
 
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.process import work
+from tests.worker.groups import grouped, run, slot
+
+__all__ = ["grouped", "run", "slot"]
 
 
 @pytest.fixture

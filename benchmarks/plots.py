@@ -33,6 +33,7 @@ PLOTS = [
     Plot("drain", "no-op jobs a second", "drain", "noop"),
     Plot("orm", "jobs with one INSERT by the ORM a second", "real", BY_ORM),
     Plot("real", "jobs with one bare INSERT a second", "real", BARE),
+    Plot("disk", "the same where a flush takes a millisecond longer", "disk", BARE),
     Plot("enqueue", "enqueues a second, one by one", "enqueue", "one by one"),
     Plot("bulk", "enqueues a second, in bulk", "enqueue", "in bulk"),
     Plot("latency", "call to start, p50 in ms", "latency", "call to start, p50", True),

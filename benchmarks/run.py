@@ -28,6 +28,7 @@ SUITES: dict[str, Callable[[Stand], Iterator[Figure]]] = {
     "drain": draining.drain,
     "keys": draining.keys,
     "real": draining.real,
+    "disk": draining.disk,
     "enqueue": enqueueing.enqueue,
     "latency": waiting.latency,
     "due": waiting.due,

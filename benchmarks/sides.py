@@ -36,13 +36,13 @@ def _peer(name: str, target: str, server: str, packages: str) -> Entry:
         target=f"benchmarks.peers.{target}",
         server=server,
         packages=tuple(packages.split()),
-        suites=frozenset({"drain", "real", "enqueue", "latency", "idle"}),
+        suites=frozenset({"drain", "real", "disk", "enqueue", "latency", "idle"}),
     )
 
 
 ENTRIES = [
-    _ours("ours", "Ours", "drain keys real enqueue latency due idle flat beside snapshot"),
-    _ours("ours-async", "OnLoop", "real", packages=("django", "psycopg", "asyncpg")),
+    _ours("ours", "Ours", "drain keys real disk enqueue latency due idle flat beside snapshot"),
+    _ours("ours-async", "OnLoop", "real disk", packages=("django", "psycopg", "asyncpg")),
     _ours("ours-defaults", "Defaults", "drain latency idle"),
     _ours("ours-single", "Single", "drain"),
     _ours("ours-polling", "Polling", "latency idle"),

@@ -20,6 +20,7 @@ COLUMNS = [
     ("no-op, jobs/s", "drain", "noop"),
     ("with one INSERT by the ORM, jobs/s", "real", BY_ORM),
     ("with one bare INSERT, jobs/s", "real", BARE),
+    ("that on a slower disk, jobs/s", "disk", BARE),
     ("enqueue one, /s", "enqueue", "one by one"),
     ("enqueue many, /s", "enqueue", "in bulk"),
     ("call to start, p50 ms", "latency", "call to start, p50"),
@@ -109,7 +110,7 @@ def caution(results: Results) -> str:
     if invocations > 1:
         said.append(
             f"They were put together from {invocations} invocations of the command, one after "
-            "the other on the machine described below or another one of its kind, so not all of "
+            "the other on the machine described below or others of its size, so not all of "
             "them stood side by side."
         )
     return "\n".join(said) or "All figures come from one run of one command."

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.figures import SETTLED, Figure
 from benchmarks.stand import Stand, Stuck, wait_for
+from benchmarks.tables import BARE, BY_ORM, measure_of
 
 FIRST = 300  # jobs in the first run, which also tells how many the others need
 ENOUGH = 1.5  # a run so many times too short for its speed is only another warm-up
 SETTLING = 30.0  # seconds to write the last ends in
 LIMIT = 40
 BEHIND = 10_000  # jobs that wait for a place on the queue with a limit
+FLUSH = 1_000  # microseconds that a flush takes longer on a disk in a network
 REPORTING = 11.0  # seconds after which a session that rests has reported its transactions
 
 
@@ -44,6 +47,30 @@ def real(stand: Stand) -> Iterator[Figure]:
     for job in stand.said["jobs"]:
         if job != "noop":
             yield from drains(stand, "real", job)
+
+
+def disk(stand: Stand) -> Iterator[Figure]:
+    """Measure the bare ones of ``real`` where a flush takes longer, as on a disk in a network."""
+    bare, by_orm = measure_of(stand.said, BARE), measure_of(stand.said, BY_ORM)
+    with slower_flushes(stand):
+        for job in stand.said["jobs"]:
+            if job.startswith(bare) and job != by_orm:
+                yield from drains(stand, "disk", job)
+
+
+@contextmanager
+def slower_flushes(stand: Stand) -> Iterator[None]:
+    """Have whoever flushes the log wait, and all others for him, in the side's own database.
+
+    What is committed in the meantime goes along, which a slow disk would have come later.
+    """
+    name = stand.database.name
+    stand.execute(f"ALTER DATABASE {name} SET commit_delay = {FLUSH}")
+    stand.execute(f"ALTER DATABASE {name} SET commit_siblings = 0")  # also with nobody else
+    try:
+        yield
+    finally:
+        stand.execute(f"ALTER DATABASE {name} RESET ALL")
 
 
 def keys(stand: Stand) -> Iterator[Figure]:

@@ -13,6 +13,8 @@ from benchmarks.client import Client
 from benchmarks.figures import Results
 from benchmarks.options import Options
 from benchmarks.servers import Servers
+from benchmarks.stand import Stand
+from benchmarks.suites import draining
 from tests import databases
 
 TINY = Options(
@@ -43,6 +45,7 @@ MEASURES = {
             for kind in ("", "-raw")
             for ends in ("", "-grouped", "-transactional")
         ],
+        "disk": [f"insert-raw{ends}" for ends in ("", "-grouped", "-transactional")],
     },
     "ours-sqlite": {
         "drain": DRAIN,
@@ -82,12 +85,23 @@ def test_suites_on_sqlite_give_every_figure(measure):
 
 
 @pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")
-@pytest.mark.parametrize("suite", ["drain", "keys", "real", "enqueue", "latency"])
+@pytest.mark.parametrize("suite", ["drain", "keys", "real", "disk", "enqueue", "latency"])
 def test_suite_on_postgresql_gives_every_figure(measure, suite):
     results = measure("ours", suite)
 
     assert [] == [figure for figure in results.figures if figure.missing or not figure.runs]
     assert set(MEASURES["ours"][suite]) <= {each.measure for each in results.figures}
+
+
+@pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")
+def test_slower_disk_is_there_for_the_sessions_of_a_side_and_is_taken_away(servers):
+    with Stand(sides.BY_NAME["ours"], servers, TINY) as stand:
+        with draining.slower_flushes(stand):
+            slow = stand.execute("SHOW commit_delay") + stand.execute("SHOW commit_siblings")
+        after = stand.execute("SHOW commit_delay") + stand.execute("SHOW commit_siblings")
+
+    assert [("1000",), ("0",)] == slow
+    assert [("0",), ("5",)] == after
 
 
 @pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")

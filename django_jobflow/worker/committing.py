@@ -16,12 +16,14 @@ from django_jobflow.engines.repeating import TRIES
 from django_jobflow.engines.transactions import never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
-from django_jobflow.outcomes import Outcome, Succeeded
+from django_jobflow.outcomes import Failed, Outcome, Succeeded
 from django_jobflow.worker.connections import unreached
 from django_jobflow.worker.execution import Execution
 
 GROUP_TIME = 0.02  # seconds after which a group takes no further job and commits
 GROUP_SIZE = 200  # jobs in one transaction at most
+
+DATABASE_ERRORS = "django.db."  # where their names begin
 
 
 class Committing:
@@ -127,6 +129,8 @@ class Committing:
             outcome = self._run_in_savepoint(execution, connection)
         except _Undo as undo:
             outcome = undo.outcome
+            if _is_of_the_database(outcome):
+                _refuse_broken(connection)  # a deadlock, say: all was undone, by no fault of its
         except Exception as error:
             if execution.begun is None:
                 raise  # there was no savepoint to be had, through no fault of the body
@@ -179,6 +183,11 @@ class Committing:
 
     def _when_committed(self, hook: Callable[[], object]) -> None:
         transaction.on_commit(hook, using=self.engine.alias)
+
+
+def _is_of_the_database(outcome: Outcome) -> bool:
+    """Say whether a body failed by what the database has told it."""
+    return isinstance(outcome, Failed) and outcome.error.exception.startswith(DATABASE_ERRORS)
 
 
 def _refuse_broken(connection: Any) -> None:

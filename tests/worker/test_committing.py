@@ -622,6 +622,47 @@ class TogetherTests:
         ] == seen[began : began + 6]
         assert "jobflow_" not in "".join(seen[began + 6 :]).replace("jobflow_job", "")
 
+    def test_body_that_meets_a_deadlock_runs_again_like_the_others(self, run):
+        """MariaDB undoes the whole transaction then, not the savepoint."""
+        if connection.vendor != "mysql":
+            pytest.skip("Elsewhere a deadlock undoes a savepoint.")
+        row = Order.objects.create(number="row", email="a@example.com", total=1)
+        other = Order.objects.create(number="other", email="a@example.com", total=1)
+        holds, asks = threading.Event(), threading.Event()
+
+        def cross():
+            with transaction.atomic():
+                # Has written more than the group, which is therefore the one to be undone.
+                Order.objects.bulk_create(
+                    Order(number=f"more {n}", email="a@example.com", total=1) for n in range(50)
+                )
+                Order.objects.filter(pk=other.pk).update(total=3)
+                holds.set()
+                assert asks.wait(30)
+                Order.objects.filter(pk=row.pk).update(total=3)
+            connections.close_all()
+
+        crossing = threading.Thread(target=cross)
+
+        def meet():
+            if crossing.ident is not None:
+                return
+            Order.objects.filter(pk=row.pk).update(total=2)
+            crossing.start()
+            assert holds.wait(30)
+            asks.set()
+            Order.objects.filter(pk=other.pk).update(total=2)
+
+        ACTIONS["b"] = meet
+
+        runs = run("a", "b", "c")
+        crossing.join(30)
+
+        assert dict.fromkeys("ab", Succeeded) == {
+            number: end for number, end in runs.outcomes().items() if number != "c"
+        }
+        assert ["a", "b"] == kept()[:2]
+
     def test_one_that_rolls_back_fails_alone(self, run):
         ACTIONS["b"] = lambda: transaction.set_rollback(True)
 

@@ -682,14 +682,14 @@ class FailingTests:
                     write(50)
 
         def commit_savepoint(number):
-            savepoint = transaction.savepoint()
+            savepoint = connection.savepoint()
             try:
                 write(5)
             except IntegrityError:
-                transaction.savepoint_rollback(savepoint)
+                connection.savepoint_rollback(savepoint)
                 write(51)
             else:
-                transaction.savepoint_commit(savepoint)
+                connection.savepoint_commit(savepoint)
 
         def ask_inside(number):
             cursor, other = connection.cursor(), connection.cursor()

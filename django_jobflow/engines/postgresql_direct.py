@@ -199,6 +199,34 @@ def _asked(
         raise
 
 
+class Flight:
+    """Several messages that go in one round trip; it ends with the answers to all of them.
+
+    What is still to come when it is left by an error would be taken for later answers, so the
+    connection is closed.
+    """
+
+    __slots__ = ("_connection", "_pgconn")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._pgconn: PGconn = connection.connection.pgconn
+
+    def __enter__(self) -> PGconn:
+        self._pgconn.enter_pipeline_mode()
+        return self._pgconn
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self._pgconn.exit_pipeline_mode()
+                return
+        except BaseException:
+            self._connection.close()
+            raise
+        self._connection.close()
+
+
 def row_and_word(
     connection: Any,
     statement: Prepared,
@@ -216,19 +244,16 @@ def row_and_word(
     answers: list[list[PGresult]] = []
     with connection.wrap_database_errors:
         _keep(connection, statement)
-        pgconn = raw.pgconn
-        pgconn.enter_pipeline_mode()
         try:
-            pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
-            pgconn.pipeline_sync()  # commits
-            pgconn.send_query_params(word.encode(), None)
-            pgconn.pipeline_sync()
-            meanwhile()
-            raw.wait(_answers_to_two(pgconn, answers))
-            pgconn.exit_pipeline_mode()
-        except BaseException as error:
-            connection.close()  # what is still to come would be taken for later answers
-            if not answers or not isinstance(error, psycopg.Error):
+            with Flight(connection) as pgconn:
+                pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
+                pgconn.pipeline_sync()  # commits
+                pgconn.send_query_params(word.encode(), None)
+                pgconn.pipeline_sync()
+                meanwhile()
+                raw.wait(_answers_to_two(pgconn, answers))
+        except psycopg.Error:
+            if not answers:
                 raise
         result = _good(raw, answers[0])
     said = answers[1] if len(answers) > 1 else []
@@ -268,21 +293,18 @@ def end_transaction(
     place = 0 if before is None else 1  # of the statement's answer; the commit's is the next
     with connection.wrap_database_errors:
         _keep(connection, statement)
-        pgconn = raw.pgconn
-        pgconn.enter_pipeline_mode()
         try:
-            if before is not None:
-                pgconn.send_query_params(before, None)
-            pgconn.send_query_prepared(statement.name, texts(values))
-            pgconn.send_query_params(b"COMMIT", None)
-            if after is not None:
-                pgconn.send_query_params(after, None)
-            pgconn.pipeline_sync()
-            raw.wait(_answers(pgconn, answers))
-            pgconn.exit_pipeline_mode()
-        except BaseException as error:
-            connection.close()  # what is still to come would be taken for later answers
-            if isinstance(error, psycopg.Error) and _is_committed(answers, place):
+            with Flight(connection) as pgconn:
+                if before is not None:
+                    pgconn.send_query_params(before, None)
+                pgconn.send_query_prepared(statement.name, texts(values))
+                pgconn.send_query_params(b"COMMIT", None)
+                if after is not None:
+                    pgconn.send_query_params(after, None)
+                pgconn.pipeline_sync()
+                raw.wait(_answers(pgconn, answers))
+        except psycopg.Error:
+            if _is_committed(answers, place):
                 return False
             raise
         if not _is_committed(answers, place):
@@ -365,9 +387,7 @@ def say_all(connection: Any, statements: Sequence[bytes]) -> None:
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[PGresult] = []
     with connection.wrap_database_errors:
-        pgconn = raw.pgconn
-        pgconn.enter_pipeline_mode()
-        try:
+        with Flight(connection) as pgconn:
             last = None
             for text in statements:
                 if text == last:
@@ -377,10 +397,6 @@ def say_all(connection: Any, statements: Sequence[bytes]) -> None:
                 last = text
             pgconn.pipeline_sync()
             raw.wait(_answers(pgconn, answers))
-            pgconn.exit_pipeline_mode()
-        except BaseException:
-            connection.close()  # what is still to come would be taken for later answers
-            raise
         _good(raw, answers)
 
 

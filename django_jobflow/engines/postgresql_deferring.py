@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, RLock
 from typing import Any
-from weakref import ref
 
 import psycopg
 from django.db import Error, InternalError, connections
@@ -19,6 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from django_jobflow.engines import postgresql_direct as direct
+from django_jobflow.engines.postgresql_unasked import Statement, Unasked, pass_over
 from django_jobflow.engines.savepoints import Chain
 
 WRITES = {"INSERT", "UPDATE", "DELETE"}
@@ -28,80 +28,6 @@ MOST_BYTES = 256 * 1024  # of their texts
 
 PAUSE = 10  # groups that wait for each answer, after the first that was undone
 LONGEST_PAUSE = 320
-
-
-class Statement:
-    """One that a body has executed, and that was not sent yet.
-
-    Args:
-        text: As it is sent, with its parameters: the body may use these anew.
-        cursor: The driver's, for whoever asks.
-        execute: Has *cursor* execute a text.
-
-    Attributes:
-        asker: What somebody has who may ask, as long as he has it.
-        is_executed: Whether the cursor knows what came of it.
-    """
-
-    def __init__(self, text: str, cursor: Any, execute: Callable[[str], object]) -> None:
-        self.text = text
-        self.cursor = cursor
-        self.asker: ref[Unasked] | None = None
-        self.is_executed = False
-        self._execute = execute
-
-    @property
-    def may_be_asked(self) -> bool:
-        """Whether somebody still can."""
-        is_held = self.asker is not None and self.asker() is not None
-        return is_held and not self.cursor.closed
-
-    def execute(self, opening: str = "") -> None:
-        """Execute it by its own cursor, by one message with *opening*."""
-        self._execute(opening + self.text)
-        _pass_over(opening, self.cursor)
-        self.is_executed = True
-
-
-class Unasked:
-    """In the place of the driver's cursor until somebody asks what has come of a statement."""
-
-    __slots__ = ("__weakref__", "_ask", "statement")
-
-    statement: Statement
-
-    def __init__(self, statement: Statement, ask: Callable[[Statement], None]) -> None:
-        object.__setattr__(self, "statement", statement)
-        object.__setattr__(self, "_ask", ask)
-        statement.asker = ref(self)
-
-    def close(self) -> None:
-        """Ask no more: a cursor that is closed has forgotten it."""
-        self.statement.cursor.close()
-
-    def __enter__(self) -> Unasked:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._answered())
-
-    def __next__(self) -> Any:
-        return next(self._answered())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._answered(), name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self.statement.cursor, name, value)
-
-    def _answered(self) -> Any:
-        cursor = self.statement.cursor
-        if not self.statement.is_executed and not cursor.closed:
-            self._ask(self.statement)
-        return cursor
 
 
 class Deferring(Chain):
@@ -225,7 +151,8 @@ class Deferring(Chain):
         if self._is_broken:
             raise InternalError("This transaction was interrupted.")
         words = [f"RELEASE SAVEPOINT {self._last}"] if self._last else []
-        self._send([*(each.text for each in self._unsent), *words], [])
+        with self._lossless():
+            self._send([*(each.text for each in self._unsent), *words], [])
 
     def _refuse_failed(self, connection: Any) -> None:
         if self._is_broken:
@@ -275,7 +202,7 @@ class Deferring(Chain):
             if binds and not self._is_open and not self._unsent:
                 with self._opened_by_message() as opening:
                     result = execute(opening + sql, params, many, context)
-                    _pass_over(opening, driver)
+                    pass_over(opening, driver)
                     return result
         self._send_before()
         return execute(sql, params, many, context)
@@ -415,9 +342,6 @@ class Deferring(Chain):
                 else:
                     batch.append(statement.text)
             self._say_all(batch)
-        except BaseException:
-            self._is_broken = True
-            raise
         finally:
             self._is_sending = False
 
@@ -425,9 +349,3 @@ class Deferring(Chain):
         if batch:
             with self._raw.lock:
                 direct.say_all(self._connection, [text.encode() for text in batch])
-
-
-def _pass_over(opening: str, cursor: Any) -> None:
-    """Have *cursor* show what came of the statement behind *opening*."""
-    for _ in range(opening.count(";\n")):
-        cursor.nextset()

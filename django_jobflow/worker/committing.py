@@ -58,7 +58,7 @@ class Committing:
         try:
             with self.transactions.next():
                 # The first of its hooks: one that the body adds may raise after the commit.
-                self._when_committed(execution.note_commit)
+                transaction.on_commit(execution.note_commit, using=self.engine.alias)
                 outcome = self.call_body(execution)
                 if not isinstance(outcome, Succeeded):
                     raise _Undo(outcome)
@@ -180,9 +180,6 @@ class Committing:
                 execution.ended = None
                 # Others of the group may be what it met, so that costs it no attempt.
                 group.end(execution, self.alone(execution, tries=TRIES))
-
-    def _when_committed(self, hook: Callable[[], object]) -> None:
-        transaction.on_commit(hook, using=self.engine.alias)
 
 
 def _is_of_the_database(outcome: Outcome) -> bool:

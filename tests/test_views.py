@@ -1,10 +1,8 @@
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.test import Client
 from django.urls import path
 from django.utils import timezone
@@ -13,6 +11,7 @@ from django_jobflow.states import JobState
 from django_jobflow.views import HealthView
 from tests.factories import JobRecordFactory, WorkerFactory
 from tests.health import broken
+from tests.threads import elsewhere
 
 HOUR = timedelta(hours=1)
 
@@ -127,24 +126,13 @@ class HealthViewTests:
         """The request is handled by a thread that has no connection yet."""
         with broken.unreachable(monkeypatch, tmp_path):
             broken.use(monkeypatch, ATOMIC_REQUESTS=is_atomic)
-            response = in_thread(lambda: Client().get("/health/"))
+            response = elsewhere(lambda: Client().get("/health/"))
 
         assert (503, ["database_unreachable"]) == (
             response.status_code,
             response.json()["findings"],
         )
         assert response.json()["workers"] is None
-
-
-def in_thread(act):
-    def acting():
-        try:
-            return act()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(acting).result()
 
 
 class AddressTests:

@@ -26,6 +26,7 @@ from django_jobflow.states import JobState
 from django_jobflow.worker.grouping import GroupLine
 from tests.app import jobs
 from tests.app.models import Order
+from tests.threads import elsewhere
 from tests.worker.groups import ACTIONS, AT_THE_END, Runs, kept, orders, started
 
 
@@ -445,20 +446,6 @@ class ChainTests:
         assert not transactions.is_begun
         Order.objects.create(number=1, email="a@example.com", total=1)
         assert [1] == self.kept_orders()
-
-
-def elsewhere(action):
-    """Do *action* on a connection of its own, as another worker does."""
-
-    def do():
-        try:
-            action()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=do)
-    thread.start()
-    thread.join(30)
 
 
 class TogetherTests:

@@ -2,6 +2,8 @@
 
 import re
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -22,6 +24,7 @@ from django_jobflow.exceptions import CancelInterrupt, SoftTimeout, TimeoutInter
 from django_jobflow.models import SucceededJob
 from django_jobflow.outcomes import Cancelled, Failed, Succeeded
 from tests.app.models import Order, Receipt
+from tests.threads import elsewhere
 from tests.worker.groups import Runs, kept, orders, started
 
 if connection.vendor == "postgresql":
@@ -29,6 +32,7 @@ if connection.vendor == "postgresql":
 
     from django_jobflow.engines import postgresql_deferring as deferring
     from django_jobflow.engines import postgresql_direct as direct
+    from django_jobflow.engines import postgresql_unasked as unasked
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql",
@@ -53,33 +57,21 @@ def ask(sql, params=None):
         return cursor.fetchall()
 
 
-def elsewhere(action):
-    """Return what *action* does on a connection of its own, as that of a coordinator is."""
-
-    def act():
-        try:
-            return action()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(act).result()
-
-
 def read_in_chunks(sql):
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchall()
 
 
-def wait_for_sleep(pid):
-    """Wait until the server sleeps in that session."""
-    asked = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %s"
-    try:
-        while [(True,)] != ask(asked, [pid]):
-            pass
-    finally:
-        connections.close_all()
+def strike_while_it_waits(strike, pid, holds):
+    """Call *strike* while session *pid* waits for a lock that this one *holds* until then."""
+    ask("SELECT pg_advisory_lock(1)")
+    holds.set()
+    waits = "SELECT 1 FROM pg_locks WHERE pid = %s AND locktype = 'advisory' AND NOT granted"
+    ends_at = time.monotonic() + 30
+    while not ask(waits, [pid]):
+        assert time.monotonic() < ends_at
+    strike()
 
 
 class Interrupt:
@@ -99,7 +91,7 @@ class Interrupt:
         sys.settrace(self._before)
 
     def _enter(self, frame, event, argument):
-        if frame.f_code.co_filename in {deferring.__file__, direct.__file__}:
+        if frame.f_code.co_filename in {deferring.__file__, direct.__file__, unasked.__file__}:
             frame.f_trace_opcodes = True
             return self._step
 
@@ -532,10 +524,12 @@ class AskingTests:
 
         def body(number):
             connection.force_debug_cursor = True
-            write(1)
-            ask("SELECT 1")
-            queries.extend(each["sql"] for each in connection.queries[-2:])
-            connection.force_debug_cursor = False
+            try:
+                write(1)
+                ask("SELECT 1")
+                queries.extend(each["sql"] for each in connection.queries[-2:])
+            finally:
+                connection.force_debug_cursor = False
 
         group(body)
 
@@ -823,16 +817,16 @@ class FailingTests:
 
         def body(number):
             ran.append(number)
-            running = slot.execution
-            pid = connection.connection.info.backend_pid
+            running, pid = slot.execution, connection.connection.info.backend_pid
+            holds = threading.Event()
 
             def strike():
-                wait_for_sleep(pid)
                 slot.guard.interrupt(running, interrupt)
 
             with ThreadPoolExecutor(1) as pool:
-                struck = pool.submit(strike)
-                ask("SELECT pg_sleep(0.2)")
+                struck = pool.submit(elsewhere, lambda: strike_while_it_waits(strike, pid, holds))
+                assert holds.wait(30)
+                ask("SELECT pg_advisory_xact_lock(1)")
                 struck.result()
             write(number)
 

@@ -46,6 +46,7 @@ logger = logging.getLogger("django_jobflow.worker")
 
 GATHER = 0.005  # seconds that an end waits for others at most
 GATHER_OF_LONG = 0.02  # the same where bodies are long, and nobody waits for one of the ends
+GATHER_WHILE_BUSY = 0.04  # the same while slots have work, or where nothing is to be written
 HURRY = 0.5  # seconds of pause at most, in trouble, once it is to stop
 BEHIND = 0.005  # seconds after which a drain looks again for what it has not found
 LEAST_REST = 0.002  # seconds for which it is worth to wait
@@ -158,7 +159,7 @@ class Coordinator:
         """
         patience = min(GATHER_OF_LONG, self.running.pace.seconds * SHARE)
         if are_busy or self.ledger.is_written:
-            patience = GATHER_OF_LONG
+            patience = GATHER_WHILE_BUSY
         if patience <= GATHER:  # first, since of short bodies there are many ends to look at
             return GATHER
         is_awaited = self.ledger.frees_keys or self.fetch.has_freed or self.attention.is_asked

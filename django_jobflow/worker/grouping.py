@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from django_jobflow.worker.execution import Execution
 
-PATIENCE = 0.05  # seconds that one waits for the slot that was called
+# More than is handed over ahead, and less than after what a job is given back.
+PATIENCE = 0.08  # seconds that one waits for the slot that was called
 
 
 class GroupLine:

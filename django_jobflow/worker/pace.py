@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 SHORT = 0.005  # seconds; of jobs that take longer, less and less is handed over ahead
-AHEAD = 0.02  # seconds of work that may wait for the slots
+AHEAD = 0.04  # seconds of work that may wait for the slots
 CYCLE = 0.004  # seconds that the first cycle is thought to take
-WEIGHT = 0.2  # of the latest body, or cycle
+LONGEST_CYCLE = 0.02  # seconds that one is thought to take at most
+LONG = 0.02  # seconds: where the next body is likely to take longer, it ends all calm
+CALM = 0.05  # weight of the latest body: those that wait for the interpreter differ much
+QUICK = 0.2  # weight of the latest body, for whether there are long ones, and of the latest cycle
 SHARE = 1 / 8  # of the bodies that run: so many slots may stand idle while ends come together
 MOST = 500  # jobs that may wait for the slots
 
@@ -16,7 +19,9 @@ class Pace:
     While a cycle settles what has ended, the slots go on with what was handed over ahead: of
     short jobs several each, of longer ones as many as slots become free in the meantime. Where
     that is less than one, nothing is handed over ahead. In between it becomes less by degrees:
-    bodies that are kept waiting by each other take longer than they would.
+    bodies that are kept waiting by each other take longer than they would. So do cycles, and a
+    body that takes no longer than one is short: else a busy machine would be given less ahead,
+    so more cycles to do, which make it busier.
     A long one ends the hand-overs at once. One that a busy machine has kept from running for a
     few milliseconds does not, among others that were short.
 
@@ -31,7 +36,8 @@ class Pace:
         self.abreast = threads
         self.seconds = SHORT
         self.cycle = CYCLE
-        self._has_noted = False
+        self._calm = self._quick = SHORT
+        self._noted = 0
 
     def note(self, seconds: float, *, in_turn: bool = False) -> None:
         """Take in that a body ran for *seconds*.
@@ -39,21 +45,25 @@ class Pace:
         Args:
             in_turn: Whether only one of its kind runs at a time, whatever slots there are.
         """
-        self._has_noted = True
+        self._noted += 1
         self.abreast = 1 if in_turn else self.threads
-        self.seconds += WEIGHT * (seconds - self.seconds)
+        # Bounded, or else a long one among many short would count for long.
+        self._calm += max(CALM, 1 / self._noted) * (min(seconds, LONG) - self._calm)
+        self._quick += QUICK * (seconds - self._quick)
+        self.seconds = self._quick if self._quick > LONG else self._calm
 
     def note_cycle(self, seconds: float) -> None:
         """Take in that a cycle took *seconds* to settle what had ended, and to start more."""
-        self.cycle += WEIGHT * (min(seconds, AHEAD) - self.cycle)
+        self.cycle += QUICK * (min(seconds, LONGEST_CYCLE) - self.cycle)
 
     @property
     def ahead(self) -> int:
         """How many jobs may be started beyond the free slots."""
-        if not self._has_noted:
+        if not self._noted:
             return 0
         seconds = max(self.seconds, 1e-6)
-        waiting = AHEAD if seconds <= SHORT else max(AHEAD * (SHORT / seconds) ** 2, self.cycle)
+        short = max(SHORT, self.cycle)
+        waiting = AHEAD if seconds <= short else max(AHEAD * (short / seconds) ** 3, self.cycle)
         return min(MOST, int(self.abreast * waiting / seconds))
 
     def until_share_ends(self, running: int, ended: int) -> float:

@@ -6,7 +6,12 @@ import pytest
 
 from django_jobflow import JobState
 from django_jobflow.attempts import reservation_of
-from django_jobflow.worker.coordinator import GATHER, GATHER_OF_LONG, Coordinator
+from django_jobflow.worker.coordinator import (
+    GATHER,
+    GATHER_OF_LONG,
+    GATHER_WHILE_BUSY,
+    Coordinator,
+)
 from django_jobflow.worker.execution import Execution
 from django_jobflow.worker.options import WorkerOptions
 from tests.app import jobs
@@ -48,7 +53,13 @@ class PatienceTests:
         [execution] = self.coordinator.ledger._executions
         execution.note_commit()
 
-        assert GATHER_OF_LONG == self.patience(0.001)
+        assert GATHER_WHILE_BUSY == self.patience(0.001)
+
+    def test_ends_of_busy_slots_wait_longer(self):
+        self.end()
+
+        assert GATHER == self.patience(0.001)
+        assert GATHER_WHILE_BUSY == self.coordinator._patience(are_busy=True)
 
     def test_end_that_is_to_be_written_beside_them_does_not(self):
         self.end()

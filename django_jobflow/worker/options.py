@@ -34,6 +34,7 @@ class WorkerOptions:
         max_jobs: End after so many executions. None means never.
         max_age: End after so long. None means never.
         max_memory: End once the process has more than so many bytes. None means never.
+        cpu_affinity: Whether each process of a supervisor keeps to cores of its own.
         heartbeat_file: Touched while the database answers. None means no file.
         name: What the rows that this process holds say in ``reserved_by``.
         supervisor: The name that all processes of one supervisor share; empty without one.
@@ -48,6 +49,7 @@ class WorkerOptions:
     max_jobs: int | None = None
     max_age: timedelta | None = None
     max_memory: int | None = None
+    cpu_affinity: bool = False
     heartbeat_file: Path | None = None
     name: str = field(default_factory=new_name)
     supervisor: str = ""

@@ -23,6 +23,7 @@ from django.core.cache import caches
 from django.db import connections
 
 from django_jobflow import conf, events
+from django_jobflow.worker import affinity
 from django_jobflow.worker.alarm import Alarm
 from django_jobflow.worker.estate import Estate
 from django_jobflow.worker.forking import WELL, cause_of, ended, fork
@@ -133,7 +134,7 @@ class Supervisor:
     def _start(self, place: Place) -> None:
         letters, leash, brake = secrets.token_hex(4), Leash(), Brake()
         vitals = Vitals(self.options.threads)
-        work = partial(self._work, letters, leash, brake, vitals)
+        work = partial(self._work, place.number, letters, leash, brake, vitals)
         pid = self._fork(work, on_stop=brake.ask)
         leash.hold()
         if pid is None:
@@ -159,9 +160,20 @@ class Supervisor:
         for child in self._children():
             child.leash.let_go()
 
-    def _work(self, letters: str, leash: Leash, brake: Brake, vitals: Vitals) -> int | None:
+    def _work(
+        self, number: int, letters: str, leash: Leash, brake: Brake, vitals: Vitals
+    ) -> int | None:
+        if self.options.cpu_affinity:
+            self._keep_to_cores(number)
         options = replace(self.options, name=worker_name(os.getpid(), letters))
         return work_on_leash(options, leash, brake, vitals, self.oversight.beat_pause)
+
+    def _keep_to_cores(self, number: int) -> None:
+        """Have the process of this place run on its own cores, if the system lets it."""
+        try:
+            affinity.keep_to_part(number, len(self.places))
+        except OSError as error:
+            self._log(logging.WARNING, "cpu_affinity_refused", pid=os.getpid(), error=repr(error))
 
     # Emptying places
 

@@ -40,6 +40,11 @@ class RefusingTests:
                 "--exclude: expected at least one of --queues to be left.",
             ),
             (["--processes=2", "--reload"], "--processes: expected 0 with --reload, got 2."),
+            (
+                ["--processes=0", "--cpu-affinity"],
+                "--cpu-affinity: expected worker processes to deal the cores out to, got none, "
+                "as with --processes 0.",
+            ),
         ],
     )
     def test_wrong_option_is_named(self, arguments, message):
@@ -47,6 +52,17 @@ class RefusingTests:
             call_command("runjobs", *arguments)
 
         assert message in str(caught.value)
+
+    def test_affinity_is_refused_where_the_system_has_none(self, monkeypatch):
+        monkeypatch.delattr("os.sched_setaffinity", raising=False)
+
+        with pytest.raises(CommandError) as caught:
+            call_command("runjobs", "--processes=2", "--cpu-affinity")
+
+        assert (
+            "--cpu-affinity: expected a system that keeps a process to some of its cores, such as "
+            f"Linux, got one without os.sched_setaffinity(): {sys.platform!r}."
+        ) == str(caught.value)
 
     def test_unknown_database_is_named(self):
         with pytest.raises(CommandError) as caught:

@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections
@@ -11,6 +13,8 @@ from django.db.models.functions import Now
 
 from django_jobflow import JobState, control
 from django_jobflow.models import History, JobRecord, SucceededJob, Worker
+from django_jobflow.worker import affinity
+from django_jobflow.worker.processes import cores
 from tests.app import jobs
 from tests.process.conftest import PATIENCE
 from tests.process.test_trouble import cut_connections
@@ -164,6 +168,39 @@ class WorkingTests:
         told = {tuple(result) for result in SucceededJob.objects.values_list("result", flat=True)}
         assert len(told) == len({pid for pid, _ in told}) == len({each for _, each in told})
         assert {pid for pid, _ in told} <= pids()
+
+
+@pytest.mark.skipif(cores() < 2 or not affinity.is_there(), reason="It deals out cores.")
+class AffinityTests:
+    def places(self, pid):
+        """Return where the threads of the process *pid* may run, each place once."""
+        places = set()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # it has just ended
+                places.add(frozenset(os.sched_getaffinity(int(task.name))))
+        return places
+
+    def of_each(self):
+        """Return where each worker runs."""
+        return sorted([sorted(place) for place in self.places(pid)] for pid in pids())
+
+    def test_each_process_keeps_to_cores_of_its_own_and_so_does_the_next(self, start_two, until):
+        parts = [[affinity.part(number, 2)] for number in range(2)]
+        supervisor = start_two("--cpu-affinity")
+        first = pids()
+        assert parts == self.of_each()
+        assert {frozenset(os.sched_getaffinity(0))} == self.places(supervisor.process.pid)
+
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(pids() - first) == 2 and not pids() & first)
+
+        assert parts == self.of_each()
+
+    def test_they_run_anywhere_by_default(self, start_two):
+        start_two()
+
+        assert [[sorted(os.sched_getaffinity(0))]] * 2 == self.of_each()
 
 
 class StoppingTests:

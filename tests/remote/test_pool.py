@@ -7,8 +7,11 @@ import pytest
 
 from django_jobflow import JobState
 from django_jobflow.models import JobRecord, SucceededJob
+from django_jobflow.worker import affinity
+from django_jobflow.worker.processes import cores
 from tests.app import jobs
 
+POOL = "django_jobflow.executors.process_pool"
 ONE = "tests.app.executors.one_process"
 LOST = "django_jobflow.exceptions.WorkerLost"
 TIMEOUT = "django_jobflow.exceptions.JobTimeout"
@@ -37,6 +40,17 @@ def begun(until, tmp_path):
         return record, int(started.read_text()), release
 
     return begin
+
+
+@pytest.mark.skipif(cores() < 2 or not affinity.is_there(), reason="It deals out cores.")
+class AffinityTests:
+    def test_bodies_run_on_any_core_where_the_worker_keeps_to_its_own(self, start_worker, begun):
+        start_worker("--processes=2", "--cpu-affinity", EXECUTOR=POOL)
+
+        _, pid, release = begun()
+
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(pid)
+        release.touch()
 
 
 class KillingTests:

@@ -9,13 +9,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_jobflow import conf
+from django_jobflow.worker import affinity
 from django_jobflow.worker import place as places
 from django_jobflow.worker.alarm import Alarm
 from django_jobflow.worker.forking import cause_of
 from django_jobflow.worker.leash import STOP, STOP_AT_ONCE, Brake, Leash
+from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.place import Child, Place
 from django_jobflow.worker.processes import cores, default_processes, obstacle
-from django_jobflow.worker.supervisor import KILL_GRACE
+from django_jobflow.worker.supervisor import KILL_GRACE, Supervisor
 from django_jobflow.worker.vitals import Vitals
 
 PATIENCE = 10  # seconds after which a test gives up waiting for another thread
@@ -42,6 +44,40 @@ class ContainerTests:
     def test_all_is_over_before_a_container_is_killed(self):
         """Docker and Kubernetes give 10 and 30 seconds; the latter is what is meant here."""
         assert 30 > conf.Settings().SHUTDOWN_TIMEOUT.total_seconds() + KILL_GRACE
+
+
+class AffinityTests:
+    @pytest.fixture
+    def usable(self, monkeypatch):
+        usable = {2, 3, 5, 7, 11}
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: usable, raising=False)
+
+    @pytest.mark.parametrize(
+        ("processes", "parts"),
+        [
+            (1, [[2, 3, 5, 7, 11]]),
+            (2, [[2, 3], [5, 7, 11]]),
+            (5, [[2], [3], [5], [7], [11]]),
+            (7, [[2], [2], [3], [5], [5], [7], [11]]),
+        ],
+    )
+    def test_cores_are_dealt_out_to_all_processes(self, usable, processes, parts):
+        assert parts == [affinity.part(number, processes) for number in range(processes)]
+
+    def test_supervisor_says_where_the_system_refuses(self, usable, monkeypatch, caplog):
+        def refuse(pid, cores):
+            raise PermissionError(f"not {cores}")
+
+        monkeypatch.setattr("os.sched_setaffinity", refuse, raising=False)
+        options = WorkerOptions(database="default")
+
+        with caplog.at_level("WARNING", "django_jobflow.worker"):
+            Supervisor(options, 2, alarm=None)._keep_to_cores(1)
+
+        [record] = caplog.records
+        assert "cpu_affinity_refused" in record.getMessage()
+        assert "not [5, 7, 11]" in record.getMessage()
+        assert affinity.before() is None
 
 
 class ProcessesTests:

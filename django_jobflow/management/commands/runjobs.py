@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from django_jobflow import conf
 from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.declare.options import read_option
 from django_jobflow.exceptions import InvalidJob
-from django_jobflow.worker import processes
+from django_jobflow.worker import affinity, processes
 from django_jobflow.worker.coordinator import Coordinator
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.process import work
@@ -149,6 +150,12 @@ class Command(BaseCommand):
             help="Jobs that one process executes at a time. Default: 4.",
         )
         parser.add_argument(
+            "--cpu-affinity",
+            action="store_true",
+            help="Have each worker process keep to cores of its own, with all that its bodies "
+            "start. On Linux.",
+        )
+        parser.add_argument(
             "--drain",
             action="store_true",
             help="End once nothing is left to run now. Jobs that are due later are not awaited.",
@@ -201,6 +208,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         worker_options = self._options(options)
         count = self._processes(options, worker_options.database)
+        if options["cpu_affinity"]:
+            _refuse_affinity(count)
         self._set_up_logging(options["verbosity"])
         with measured(options["metrics_port"], worker_options.database):
             if options["reload"]:
@@ -244,6 +253,7 @@ class Command(BaseCommand):
             max_jobs=options["max_jobs"],
             max_age=options["max_age"],
             max_memory=options["max_memory"],
+            cpu_affinity=options["cpu_affinity"],
             heartbeat_file=options["heartbeat_file"],
         )
 
@@ -296,6 +306,20 @@ def readable(alias: str) -> Iterator[None]:
             _("The database %(alias)r cannot be read: %(error)s")
             % {"alias": alias, "error": error}
         ) from error
+
+
+def _refuse_affinity(count: int) -> None:
+    """Refuse to deal out cores where there is nobody to have them, or no way to."""
+    if not affinity.is_there():
+        raise CommandError(
+            "--cpu-affinity: expected a system that keeps a process to some of its cores, such "
+            f"as Linux, got one without os.sched_setaffinity(): {sys.platform!r}."
+        )
+    if not count:
+        raise CommandError(
+            "--cpu-affinity: expected worker processes to deal the cores out to, got none, as "
+            "with --processes 0."
+        )
 
 
 def _refuse_missing_migrations(alias: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,6 +13,8 @@ from benchmarks.peers.base import PROCESSES, Command, database, python
 from benchmarks.peers.django import DjangoSide
 
 THREADS = 4  # of each process
+AFFINITY = ("--cpu-affinity",) if hasattr(os, "sched_setaffinity") else ()
+OPTIONS = " ".join([f"--processes {PROCESSES} --threads {THREADS}", *AFFINITY])
 KEYED = {"keyed", "hot", "hot-10ms"}  # jobs whose calls differ
 POLLING = {"WAKE_UP": "poll"}
 ON_LOOP = 300  # async bodies of each process at a time, most of which wait for the pool
@@ -21,7 +24,7 @@ class Ours(DjangoSide):
     """With the settings that serve it best."""
 
     packages = ("Django",)
-    settings = {"runjobs": f"--processes {PROCESSES} --threads {THREADS}"}
+    settings = {"runjobs": OPTIONS}
     remaining = "SELECT count(*) FROM jobflow_job WHERE state <> 'FAILED'"
     jobs = (
         "noop",
@@ -36,7 +39,7 @@ class Ours(DjangoSide):
     django: ClassVar[dict[str, Any]] = {"apps": ["django_jobflow"]}
 
     def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, "--threads", str(THREADS))
+        return runjobs(processes, "--threads", str(THREADS), *AFFINITY)
 
     def enqueue(self, job: str, *args: Any) -> None:
         self._job(job).enqueue(*args)
@@ -82,13 +85,13 @@ class OnLoop(Ours):
 
     packages = ("Django", "asyncpg")
     settings = {
-        "runjobs": f"--processes {PROCESSES} --threads {ON_LOOP}",
+        "runjobs": " ".join([f"--processes {PROCESSES} --threads {ON_LOOP}", *AFFINITY]),
         "body": "async, asyncpg, a pool of 2 to 10, on uvloop",
     }
     jobs = ("insert-raw",)
 
     def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, "--threads", str(ON_LOOP))
+        return runjobs(processes, "--threads", str(ON_LOOP), *AFFINITY)
 
     def _job(self, name: str) -> Any:
         return super()._job("insert-async" if name == "insert-raw" else name)
@@ -124,7 +127,7 @@ class Sqlite(Ours):
 class Polling(Ours):
     """Woken by nothing: it asks the table."""
 
-    settings = {"runjobs": f"--processes {PROCESSES} --threads {THREADS}", "JOBFLOW": str(POLLING)}
+    settings = {"runjobs": OPTIONS, "JOBFLOW": str(POLLING)}
     django: ClassVar[dict[str, Any]] = Ours.django | {"JOBFLOW": POLLING}
 
 

@@ -41,7 +41,7 @@ def _begin(settings: str, cores: Collection[int]) -> None:
     """Prepare a new process of a pool, which runs on *cores* if there are any."""
     if cores:
         with suppress(OSError):  # it has less room then, and works
-            affinity.take(cores)
+            os.sched_setaffinity(0, cores)
     if hasattr(os, "setsid"):
         os.setsid()  # a Ctrl-C is for the worker, which lets what runs end
     threading.Thread(target=_follow_parent, name="jobflow-parent", daemon=True).start()

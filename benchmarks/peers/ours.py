@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from datetime import datetime, timedelta
 from functools import cache
@@ -11,20 +10,29 @@ from typing import Any, ClassVar
 
 from benchmarks.peers.base import PROCESSES, Command, database, python
 from benchmarks.peers.django import DjangoSide
+from django_jobflow.worker import affinity
 
 THREADS = 4  # of each process
-AFFINITY = ("--cpu-affinity",) if hasattr(os, "sched_setaffinity") else ()
-OPTIONS = " ".join([f"--processes {PROCESSES} --threads {THREADS}", *AFFINITY])
 KEYED = {"keyed", "hot", "hot-10ms"}  # jobs whose calls differ
 POLLING = {"WAKE_UP": "poll"}
 ON_LOOP = 300  # async bodies of each process at a time, most of which wait for the pool
+
+
+def best(threads: int) -> list[str]:
+    """Return the options of ``runjobs`` that serve a busy worker best, but for its processes."""
+    return ["--threads", str(threads), *["--cpu-affinity"] * affinity.is_there()]
+
+
+def shown(threads: int) -> str:
+    """Return those as the report shows them."""
+    return " ".join([f"--processes {PROCESSES}", *best(threads)])
 
 
 class Ours(DjangoSide):
     """With the settings that serve it best."""
 
     packages = ("Django",)
-    settings = {"runjobs": OPTIONS}
+    settings = {"runjobs": shown(THREADS)}
     remaining = "SELECT count(*) FROM jobflow_job WHERE state <> 'FAILED'"
     jobs = (
         "noop",
@@ -39,7 +47,7 @@ class Ours(DjangoSide):
     django: ClassVar[dict[str, Any]] = {"apps": ["django_jobflow"]}
 
     def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, "--threads", str(THREADS), *AFFINITY)
+        return runjobs(processes, *best(THREADS))
 
     def enqueue(self, job: str, *args: Any) -> None:
         self._job(job).enqueue(*args)
@@ -85,13 +93,13 @@ class OnLoop(Ours):
 
     packages = ("Django", "asyncpg")
     settings = {
-        "runjobs": " ".join([f"--processes {PROCESSES} --threads {ON_LOOP}", *AFFINITY]),
+        "runjobs": shown(ON_LOOP),
         "body": "async, asyncpg, a pool of 2 to 10, on uvloop",
     }
     jobs = ("insert-raw",)
 
     def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, "--threads", str(ON_LOOP), *AFFINITY)
+        return runjobs(processes, *best(ON_LOOP))
 
     def _job(self, name: str) -> Any:
         return super()._job("insert-async" if name == "insert-raw" else name)
@@ -127,7 +135,7 @@ class Sqlite(Ours):
 class Polling(Ours):
     """Woken by nothing: it asks the table."""
 
-    settings = {"runjobs": OPTIONS, "JOBFLOW": str(POLLING)}
+    settings = {"runjobs": shown(THREADS), "JOBFLOW": str(POLLING)}
     django: ClassVar[dict[str, Any]] = Ours.django | {"JOBFLOW": POLLING}
 
 

@@ -13,15 +13,15 @@ def is_there() -> bool:
     return hasattr(os, "sched_setaffinity")
 
 
-def part(number: int, processes: int) -> list[int]:
-    """Return the cores of one of so many *processes*: its part of those this one may run on.
+def part(usable: Iterable[int], number: int, processes: int) -> list[int]:
+    """Return which of the *usable* cores are for one of so many *processes*.
 
     Some have the same core where there are fewer of these.
 
     Args:
         number: From 0, which of them it is.
     """
-    usable = sorted(os.sched_getaffinity(0))
+    usable = sorted(usable)
     first, end = (each * len(usable) // processes for each in (number, number + 1))
     return usable[first : max(end, first + 1)]
 
@@ -34,19 +34,10 @@ def keep_to_part(number: int, processes: int) -> None:
     """
     global _before
     usable = frozenset(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, part(number, processes))
+    os.sched_setaffinity(0, part(usable, number, processes))
     _before = usable
 
 
 def before() -> frozenset[int] | None:
     """Return the cores that this process had before; None if it has kept them."""
     return _before
-
-
-def take(cores: Iterable[int]) -> None:
-    """Have this process run on *cores*.
-
-    Raises:
-        OSError: The system does not let it.
-    """
-    os.sched_setaffinity(0, cores)

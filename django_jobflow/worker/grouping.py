@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from django_jobflow.worker.execution import Execution
+from django_jobflow.worker.pace import AHEAD
 
-# More than is handed over ahead, and less than after what a job is given back.
-PATIENCE = 0.08  # seconds that one waits for the slot that was called
+PATIENCE = 2 * AHEAD  # seconds that one waits for the slot that was called
 
 
 class GroupLine:

@@ -6,9 +6,9 @@ SHORT = 0.005  # seconds; of jobs that take longer, less and less is handed over
 AHEAD = 0.04  # seconds of work that may wait for the slots
 CYCLE = 0.004  # seconds that the first cycle is thought to take
 LONGEST_CYCLE = 0.02  # seconds that one is thought to take at most
-LONG = 0.02  # seconds: where the next body is likely to take longer, it ends all calm
-CALM = 0.05  # weight of the latest body: those that wait for the interpreter differ much
-QUICK = 0.2  # weight of the latest body, for whether there are long ones, and of the latest cycle
+LONG = 0.02  # seconds; what the mean of many makes of a longer body, too
+CALM = 0.05  # weight of the latest body in that mean
+QUICK = 0.2  # weight of the latest body in the mean of few, and of the latest cycle
 SHARE = 1 / 8  # of the bodies that run: so many slots may stand idle while ends come together
 MOST = 500  # jobs that may wait for the slots
 

@@ -47,10 +47,7 @@ class ContainerTests:
 
 
 class AffinityTests:
-    @pytest.fixture
-    def usable(self, monkeypatch):
-        usable = {2, 3, 5, 7, 11}
-        monkeypatch.setattr("os.sched_getaffinity", lambda pid: usable, raising=False)
+    USABLE = frozenset({2, 3, 5, 7, 11})
 
     @pytest.mark.parametrize(
         ("processes", "parts"),
@@ -61,13 +58,16 @@ class AffinityTests:
             (7, [[2], [2], [3], [5], [5], [7], [11]]),
         ],
     )
-    def test_cores_are_dealt_out_to_all_processes(self, usable, processes, parts):
-        assert parts == [affinity.part(number, processes) for number in range(processes)]
+    def test_cores_are_dealt_out_to_all_processes(self, processes, parts):
+        dealt = [affinity.part(self.USABLE, number, processes) for number in range(processes)]
 
-    def test_supervisor_says_where_the_system_refuses(self, usable, monkeypatch, caplog):
+        assert parts == dealt
+
+    def test_supervisor_says_where_the_system_refuses(self, monkeypatch, caplog):
         def refuse(pid, cores):
             raise PermissionError(f"not {cores}")
 
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: self.USABLE, raising=False)
         monkeypatch.setattr("os.sched_setaffinity", refuse, raising=False)
         options = WorkerOptions(database="default")
 

@@ -8,7 +8,7 @@ does not ask for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, RLock
 from typing import Any
 
@@ -30,6 +30,23 @@ PAUSE = 10  # groups that wait for each answer, after the first that was undone
 LONGEST_PAUSE = 320
 
 
+class Member(AbstractContextManager[None]):
+    """One body of a group at a time; a generator in its place would cost each a microsecond.
+
+    Args:
+        group: Told of its begin and its end.
+    """
+
+    def __init__(self, group: Deferring) -> None:
+        self._group = group
+
+    def __enter__(self) -> None:
+        self._group.enter()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._group.leave(error)
+
+
 class Deferring(Chain):
     """The savepoints of one slot, and what is done inside of them.
 
@@ -44,6 +61,8 @@ class Deferring(Chain):
         super().__init__(alias)
         self._connection: Any = None
         self._raw: Any = None
+        self._binder: Any = None  # a cursor that puts values into texts, and executes none
+        self._member = Member(self)
         self._own_savepoints = 0
         self._pause = PAUSE
         self._paused = 0
@@ -72,7 +91,7 @@ class Deferring(Chain):
         self._begin_anew()
         raw = connection.connection
         self._connection, self._raw = connection, raw
-        lock = self._take_over(raw)
+        lock = self._take_over(connection, raw)
         try:
             with connection.execute_wrapper(self._execute):
                 yield
@@ -84,47 +103,77 @@ class Deferring(Chain):
         finally:
             raw.lock = lock
             vars(raw).pop("wait", None)
+            vars(connection).pop("create_cursor", None)
             self._forget()
             self._connection = self._raw = None
 
-    def _take_over(self, raw: Any) -> Lock:
+    def _take_over(self, connection: Any, raw: Any) -> Lock:
         """Be asked before anything is sent; return what is to be put back.
 
         All that psycopg does on a connection waits for the server in one place, with the lock
         held, whoever it is that goes past Django.
         """
+        if self._binder is None or self._binder.connection is not raw:
+            self._binder = connection.create_cursor()
         lock: Lock = raw.lock
         raw.lock = RLock()
         raw.wait = self._wait
+        connection.create_cursor = self._create_cursor
         return lock
 
-    @contextmanager
-    def next(self) -> Iterator[None]:
-        if self._raw is None:
-            with super().next():
-                yield
-            return
+    def _create_cursor(self, name: str | None = None) -> Any:
+        """Do what the connection's method does, but as late as somebody asks."""
+        return self.make_cursor(name) if name else Unasked(self)
+
+    def make_cursor(self, name: str | None = None) -> Any:
+        """Return a cursor of the driver's, as the connection makes it."""
+        connection: Any = connections[self.alias]
+        return type(connection).create_cursor(connection, name)
+
+    def next(self) -> AbstractContextManager[object]:
+        return super().next() if self._raw is None else self._member
+
+    def enter(self) -> None:
+        """Begin with another body."""
         connection = self._connection
         self._number += 1
-        name = f"jobflow_{self._number}"
         self._mark, self._bytes_before = len(self._unsent), self._bytes
         self._own_savepoints = connection.savepoint_state
         self._is_open, self._is_inside = False, True
-        connection.savepoint_ids.append(name)
+        connection.savepoint_ids.append(self._name)
+
+    def leave(self, error: BaseException | None) -> None:
+        """End with it; what it has done is undone after an *error*."""
+        connection = self._connection
         try:
-            yield
-            self._refuse_failed(connection)
-            # Somebody has kept the cursor: a hook, say.
-            if any(each.may_be_asked for each in self._unsent[self._mark :]):
-                self._send_before()
-        except BaseException as error:
-            self._undo(connection, name)
-            if self._is_void and isinstance(error, Exception):
-                raise InternalError("A statement of this transaction has failed.") from error
-            raise
+            if error is None:
+                self._see_to_the_end(connection)
+            else:
+                self._undo_after(connection, error)
         finally:
             self._is_inside = False
             connection.savepoint_ids.pop()
+
+    @property
+    def _name(self) -> str:
+        """Of the savepoint of the present body."""
+        return f"jobflow_{self._number}"
+
+    def _see_to_the_end(self, connection: Any) -> None:
+        try:
+            self._refuse_failed(connection)
+            for each in self._unsent[self._mark :]:
+                if each.asker is not None:  # somebody has kept the cursor: a hook, say
+                    self._send_before()
+                    break
+        except BaseException as error:
+            self._undo_after(connection, error)
+            raise
+
+    def _undo_after(self, connection: Any, error: BaseException) -> None:
+        self._undo(connection, self._name)
+        if self._is_void and isinstance(error, Exception):
+            raise InternalError("A statement of this transaction has failed.") from error
 
     def _may_defer(self, connection: Any) -> bool:
         if self._paused:
@@ -187,23 +236,27 @@ class Deferring(Chain):
     ) -> Any:
         """Keep what only writes; send the rest, and open a savepoint by the same message."""
         wrapper, connection = context["cursor"], context["connection"]
-        if isinstance(wrapper.cursor, Unasked):
-            wrapper.cursor = wrapper.cursor.statement.cursor  # it forgets what it said before
-        if not self._is_inside:
-            return execute(sql, params, many, context)
-        driver = wrapper.cursor
+        cursor = wrapper.cursor
+        if not isinstance(cursor, Unasked):
+            cursor = Unasked(self, cursor)
+        cursor.keep(None)  # it forgets what it said before
         # Whoever wants to see each statement sees it as the body has written it, and when.
         is_watched = type(wrapper) is not CursorWrapper or len(connection.execute_wrappers) > 1
-        is_plain = type(sql) is str and not many and not driver.closed
+        is_plain = self._is_inside and type(sql) is str and not many and not cursor.is_closed
+        binds = False
         if is_plain and not is_watched and self._takes_several():
-            binds = isinstance(driver, psycopg.ClientCursor)
+            binder = cursor.driver if cursor.has_driver else self._binder
+            binds = isinstance(binder, psycopg.ClientCursor)
             if (binds or params is None) and self._may_be_kept(connection, sql):
-                return self._keep(wrapper, connection, sql, params)
-            if binds and not self._is_open and not self._unsent:
-                with self._opened_by_message() as opening:
-                    result = execute(opening + sql, params, many, context)
-                    pass_over(opening, driver)
-                    return result
+                wrapper.cursor = cursor
+                return self._keep(connection, cursor, binder, sql, params)
+        with connection.wrap_database_errors:
+            wrapper.cursor = driver = cursor.driver
+        if binds and not self._is_open and not self._unsent:
+            with self._opened_by_message() as opening:
+                result = execute(opening + sql, params, many, context)
+                pass_over(opening, driver)
+                return result
         self._send_before()
         return execute(sql, params, many, context)
 
@@ -221,29 +274,25 @@ class Deferring(Chain):
         is_silent = is_one and "RETURNING" not in sql.upper()
         return is_silent and connection.savepoint_state == self._own_savepoints
 
-    def _keep(self, wrapper: Any, connection: Any, sql: str, params: Any) -> Unasked:
+    def _keep(
+        self, connection: Any, cursor: Unasked, binder: Any, sql: str, params: Any
+    ) -> Unasked:
         connection.validate_no_broken_transaction()
-        driver = wrapper.cursor
-
-        def execute(text: str) -> None:
-            with connection.wrap_database_errors:
-                driver.execute(text)
-
         text = sql
         if params is not None:
             with connection.wrap_database_errors:
-                text = driver.mogrify(sql, params)
+                text = binder.mogrify(sql, params)
         with self._raw.lock:  # a thread of the body's may be at what is past Django
             if len(self._unsent) >= MOST or self._bytes > MOST_BYTES:
                 self._send_before()
-            statement = Statement(text, driver, execute)
+            statement = Statement(text, cursor)
+            cursor.keep(statement)
             self._unsent.append(statement)
             self._bytes += len(text)
-        wrapper.cursor = unasked = Unasked(statement, self._ask)
-        return unasked
+        return cursor
 
-    def _ask(self, statement: Statement) -> None:
-        """Have *statement* executed by its own cursor, unless its body was undone."""
+    def ask(self, statement: Statement) -> None:
+        """Have *statement* executed by the cursor of its asker, unless its body was undone."""
         if not self._is_inside or statement not in (mine := self._unsent[self._mark :]):
             return
         was_broken, self._is_broken = self._is_broken, True
@@ -259,20 +308,26 @@ class Deferring(Chain):
 
     def _error_of(self, statement: Statement) -> Error | None:
         """Execute *statement* behind all others; return what the server has against it."""
+        asker = statement.asker
+        assert asker is not None
         opens = not self._is_open and not self._unsent and self._takes_several()
         try:
-            if opens and isinstance(statement.cursor, psycopg.ClientCursor):
+            if opens and isinstance(asker.driver, psycopg.ClientCursor):
                 with self._opened_by_message() as opening:
-                    statement.execute(opening)
+                    self._execute_by(asker, statement, opening)
                 return None
         except Error as error:
             return error
         self._send_before()
         try:
-            statement.execute()
+            self._execute_by(asker, statement)
         except Error as error:
             return error
         return None
+
+    def _execute_by(self, asker: Unasked, statement: Statement, opening: str = "") -> None:
+        with self._connection.wrap_database_errors:
+            asker.execute_by_driver(statement, opening)
 
     @contextmanager
     def _lossless(self) -> Iterator[None]:
@@ -304,7 +359,7 @@ class Deferring(Chain):
     def _opening(self) -> list[str]:
         """Return what opens the savepoint of the present body."""
         words = [f"RELEASE SAVEPOINT {self._last}"] if self._last else []
-        self._last = f"jobflow_{self._number}"
+        self._last = self._name
         self._is_open = True
         return [*words, f"SAVEPOINT {self._last}"]
 
@@ -335,10 +390,10 @@ class Deferring(Chain):
         self._is_sending = True
         try:
             for statement in mine:
-                if statement.may_be_asked:
+                if (asker := statement.asker) is not None:
                     self._say_all(batch)
                     batch = []
-                    statement.execute()
+                    self._execute_by(asker, statement)
                 else:
                     batch.append(statement.text)
             self._say_all(batch)

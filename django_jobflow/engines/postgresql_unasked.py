@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 from weakref import ref
 
 
@@ -12,49 +12,97 @@ class Statement:
 
     Args:
         text: As it is sent, with its parameters: the body may use these anew.
-        cursor: The driver's, for whoever asks.
-        execute: Has *cursor* execute a text.
+        asker: Where somebody may ask for it, as long as he has that.
 
     Attributes:
-        asker: What somebody has who may ask, as long as he has it.
-        is_executed: Whether the cursor knows what came of it.
+        is_executed: Whether the driver's cursor knows what came of it.
     """
 
-    def __init__(self, text: str, cursor: Any, execute: Callable[[str], object]) -> None:
+    __slots__ = ("_asker", "is_executed", "text")
+
+    def __init__(self, text: str, asker: Unasked) -> None:
         self.text = text
-        self.cursor = cursor
-        self.asker: ref[Unasked] | None = None
         self.is_executed = False
-        self._execute = execute
+        self._asker = ref(asker)
 
     @property
-    def may_be_asked(self) -> bool:
-        """Whether somebody still can."""
-        is_held = self.asker is not None and self.asker() is not None
-        return is_held and not self.cursor.closed
+    def asker(self) -> Unasked | None:
+        """Who may ask for it, if anybody still can."""
+        asker = self._asker()
+        return asker if asker is not None and asker.may_ask(self) else None
 
-    def execute(self, opening: str = "") -> None:
-        """Execute it by its own cursor, by one message with *opening*."""
-        self._execute(opening + self.text)
-        pass_over(opening, self.cursor)
-        self.is_executed = True
+
+class Asked(Protocol):
+    """What an ``Unasked`` asks."""
+
+    def make_cursor(self) -> Any:
+        """Return a cursor of the driver's."""
+
+    def ask(self, statement: Statement) -> None:
+        """Have *statement* executed by the cursor of its asker."""
 
 
 class Unasked:
-    """In the place of the driver's cursor until somebody asks what has come of a statement."""
+    """In the place of the driver's cursor until somebody asks what has come of a statement.
 
-    __slots__ = ("__weakref__", "_ask", "statement")
+    The driver's is made as late as that: to make one takes as long as to keep a statement.
 
-    statement: Statement
+    Args:
+        asked: Whom to ask.
+        driver: The driver's cursor, if there is one already.
 
-    def __init__(self, statement: Statement, ask: Callable[[Statement], None]) -> None:
-        object.__setattr__(self, "statement", statement)
-        object.__setattr__(self, "_ask", ask)
-        statement.asker = ref(self)
+    Attributes:
+        statement: What was executed by it last, if that was not sent then.
+    """
+
+    statement: Statement | None = None
+    _driver: Any = None
+    _is_closed = False
+
+    def __init__(self, asked: Asked, driver: Any = None) -> None:
+        _set(self, "_asked", asked)
+        if driver is not None:
+            _set(self, "_driver", driver)
+
+    @property
+    def driver(self) -> Any:
+        """The driver's cursor, which may not know the statement yet."""
+        driver = self._driver
+        if driver is None:
+            driver = self._asked.make_cursor()
+            _set(self, "_driver", driver)
+            if self._is_closed:
+                driver.close()
+        return driver
+
+    @property
+    def has_driver(self) -> bool:
+        """Whether it was made, for somebody who may have changed its settings."""
+        return self._driver is not None
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._is_closed if self._driver is None else self._driver.closed)
+
+    def keep(self, statement: Statement | None) -> None:
+        """Take in what was executed now; what was before is forgotten."""
+        _set(self, "statement", statement)
+
+    def may_ask(self, statement: Statement) -> bool:
+        """Say whether somebody may ask for *statement* by this cursor."""
+        return self.statement is statement and not self.is_closed
+
+    def execute_by_driver(self, statement: Statement, opening: str = "") -> None:
+        """Execute it by the driver's cursor, by one message with *opening*."""
+        self.driver.execute(opening + statement.text)
+        pass_over(opening, self.driver)
+        statement.is_executed = True
 
     def close(self) -> None:
         """Ask no more: a cursor that is closed has forgotten it."""
-        self.statement.cursor.close()
+        _set(self, "_is_closed", True)
+        if self._driver is not None:
+            self._driver.close()
 
     def __enter__(self) -> Unasked:
         return self
@@ -72,13 +120,16 @@ class Unasked:
         return getattr(self._answered(), name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(self.statement.cursor, name, value)
+        setattr(self.driver, name, value)
 
     def _answered(self) -> Any:
-        cursor = self.statement.cursor
-        if not self.statement.is_executed and not cursor.closed:
-            self._ask(self.statement)
-        return cursor
+        statement = self.statement
+        if statement is not None and not statement.is_executed and not self.is_closed:
+            self._asked.ask(statement)
+        return self.driver
+
+
+_set: Callable[[Unasked, str, object], None] = object.__setattr__
 
 
 def pass_over(opening: str, cursor: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.db import Error, connections, transaction
@@ -24,15 +24,13 @@ class Savepoints:
         """Be inside of the transaction that was just opened: keep what was not undone."""
         yield
 
-    @contextmanager
-    def next(self) -> Iterator[None]:
+    def next(self) -> AbstractContextManager[object]:
         """Open one; whatever is raised inside undoes what was done inside.
 
         Database:
             Two statements: it is opened and released. In a chain one.
         """
-        with transaction.atomic(using=self.alias):
-            yield
+        return transaction.atomic(using=self.alias)
 
 
 class Chain(Savepoints):
@@ -54,8 +52,11 @@ class Chain(Savepoints):
         if self._last:
             self._say(connections[self.alias], f"RELEASE SAVEPOINT {self._last}")
 
+    def next(self) -> AbstractContextManager[object]:
+        return self._opened()
+
     @contextmanager
-    def next(self) -> Iterator[None]:
+    def _opened(self) -> Iterator[None]:
         connection: Any = connections[self.alias]
         name = self._open(connection)
         connection.savepoint_ids.append(name)  # hooks that are left inside go with it

@@ -64,7 +64,7 @@ class Committing:
                     raise _Undo(outcome)
                 # A hook that is told of the end may write, and not into what follows.
                 is_followed = never if execution.is_told else self.is_followed
-                ending = decide(execution.reservation, outcome)
+                execution.ending = ending = decide(execution.reservation, outcome)
                 if not self.transactions.settle(ending, is_followed):
                     raise ReservationLost(f"Job {execution.id} is held by another.")
         except _Undo as undo:
@@ -110,6 +110,8 @@ class Committing:
         try:
             with self.engine.transaction():
                 connection: Any = connections[self.engine.alias]
+                # The first of its hooks: one that a body adds may raise after the commit.
+                connection.on_commit(group.note_commit)
                 with self.savepoints.series():
                     while (execution := group.next()) is not None:
                         self._run_member(group, execution, connection)
@@ -147,22 +149,24 @@ class Committing:
     def _run_in_savepoint(self, execution: Execution, connection: Any) -> Outcome:
         before = len(connection.run_on_commit)
         with self.savepoints.next():
-            connection.on_commit(execution.note_commit)
             outcome = self.call_body(execution)
             if not isinstance(outcome, Succeeded):
                 raise _Undo(outcome)
             connection.validate_no_broken_transaction()
-        # One job's hook that raises must not cost another job its own.
-        connection.run_on_commit[before:] = [
-            (ids, hook, True) for ids, hook, _ in connection.run_on_commit[before:]
-        ]
+        if len(connection.run_on_commit) > before:
+            # One job's hook that raises must not cost another job its own.
+            connection.run_on_commit[before:] = [
+                (ids, hook, True) for ids, hook, _ in connection.run_on_commit[before:]
+            ]
         return outcome
 
     def _settle(self, group: Group) -> None:
         group.refuse_given_up()
         # Not by what the executions say: the coordinator may be giving them up just now. Then
         # the fence lets through one of the two.
-        endings = [decide(each.reservation, end) for each, end in group.outcomes.items()]
+        for execution, outcome in group.outcomes.items():
+            execution.ending = decide(execution.reservation, outcome)
+        endings = [each.ending for each in group.outcomes if each.ending is not None]
         written = self.engine.settle(endings) if endings else set()
         lost = [each for each in group.outcomes if each.id not in written]
         if lost:
@@ -239,6 +243,11 @@ class Group:
         with self._lock:
             self.is_given_up = True
             return self.members.copy()
+
+    def note_commit(self) -> None:
+        """Note that the transaction is committed, with all ends in it."""
+        for execution in self.outcomes:
+            execution.note_commit()
 
     def end(self, execution: Execution, outcome: Outcome) -> None:
         """Note how a body has ended, unless it has been settled without it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_jobflow.attempts import Reservation
+from django_jobflow.attempts import Ending, Reservation
 from django_jobflow.declare.context import JobContext
 from django_jobflow.declare.job import Job
 from django_jobflow.declare.options import Definition
@@ -35,6 +35,7 @@ class Execution:
         warns_at: When the body is warned of that. None means never, or not again.
         ended: When its body ended.
         outcome: How its body ended.
+        ending: What the job's own transaction writes of that.
         settled: Whether the end is written already, by the job's own transaction.
         lost: Whether the record is known to be held by another: that transaction found it so and
             was undone, or it has come back to this process.
@@ -54,6 +55,7 @@ class Execution:
     warns_at: float | None = None
     ended: float | None = None
     outcome: Outcome | None = None
+    ending: Ending | None = None
     settled: bool = False
     lost: bool = False
     cancelled: bool = False

@@ -51,9 +51,10 @@ class GroupLine:
 
     def get(self) -> Execution | None:
         """Return the next one, for the slot that asks; None if there is none."""
-        with suppress(IndexError):
+        try:
             return self._line.popleft()
-        return None
+        except IndexError:
+            return None
 
     def leave(self) -> None:
         """Take in that a slot has run its group, and stands behind what else waits."""

@@ -146,6 +146,8 @@ def _decided(ended: Iterable[Execution]) -> list[Ending]:
 
 def _ending(execution: Execution, outcome: Outcome) -> Ending:
     """Return what settling *execution* is to write; an error tells how long the attempt ran."""
+    if execution.settled and execution.ending is not None:
+        return execution.ending
     ending = decide(execution.reservation, outcome)
     if ending.error is not None:
         ending.error["seconds"] = round(execution.seconds, 3)

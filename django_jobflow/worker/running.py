@@ -86,7 +86,7 @@ class Running:
 
     def add(self, execution: Execution) -> None:
         """Count an execution in; an older one of the same record has lost its reservation."""
-        if former := self.executions.get(execution.id):
+        if former := self.executions.pop(execution.id, None):
             former.lost = True
             self.superseded.add(former)  # until it ends it has its slot
             self.by_queue[former.reservation.queue] -= 1
@@ -119,11 +119,12 @@ class Running:
         return waiting
 
     def _waits_too_long(self) -> bool:
-        limit = time.monotonic() - WAIT_LIMIT
-        return self._has_waiting() and any(
-            execution.begun is None and execution.handed <= limit
-            for execution in self.executions.values()
-        )
+        if not self._has_waiting():
+            return False
+        # They stand in the order in which they were handed over.
+        waiting = (each for each in self.executions.values() if each.begun is None)
+        first = next(waiting, None)
+        return first is not None and first.handed <= time.monotonic() - WAIT_LIMIT
 
     def _has_waiting(self) -> bool:
         return bool(self.lane.line or self.slots.waiting)

@@ -128,7 +128,7 @@ class DefaultsTests:
 
 
 class AsyncTests:
-    @pytest.mark.parametrize("transactional", [True, "grouped"])
+    @pytest.mark.parametrize("transactional", [True, "pipelined", "grouped"])
     def test_async_job_that_is_transactional_by_default_is_e005(self, settings, transactional):
         settings.JOBFLOW = {"DEFAULTS": {"transactional": transactional}}
 

@@ -38,9 +38,11 @@ class Ours(DjangoSide):
         "noop",
         "insert",
         "insert-transactional",
+        "insert-pipelined",
         "insert-grouped",
         "insert-raw",
         "insert-raw-transactional",
+        "insert-raw-pipelined",
         "insert-raw-grouped",
     )
     has_bulk = True

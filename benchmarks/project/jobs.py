@@ -95,6 +95,13 @@ class InsertTransactional(Insert):
     transactional = True
 
 
+class InsertPipelined(Insert):
+    """Writes one row, in the transaction of its end, which is sent with its neighbours'."""
+
+    name = "insert-pipelined"
+    transactional = "pipelined"
+
+
 class InsertGrouped(Insert):
     """Writes one row, in a transaction that it shares with its neighbours."""
 
@@ -116,6 +123,13 @@ class InsertRawTransactional(InsertRaw):
 
     name = "insert-raw-transactional"
     transactional = True
+
+
+class InsertRawPipelined(InsertRaw):
+    """Writes one row by a statement of its own, in a transaction that is sent with others."""
+
+    name = "insert-raw-pipelined"
+    transactional = "pipelined"
 
 
 class InsertRawGrouped(InsertRaw):

@@ -43,8 +43,8 @@ class Definition:
         soft_timeout: After what time ``SoftTimeout`` is raised in the body, which may catch it
             and finish. None means never.
         priority: -100 to 100, larger runs sooner.
-        transactional: Whether body and end share one transaction; "grouped" allows several
-            such jobs in one commit.
+        transactional: Whether body and end share one transaction; "pipelined" allows several
+            such transactions in one round trip, "grouped" several such jobs in one commit.
         on_duplicate: What an enqueue does when the queue key is held: "return" the holder,
             "raise", or "replace" the arguments and time of a waiting holder.
         unique_for: How long the queue key is held from the enqueue on, even when the record has
@@ -80,7 +80,7 @@ class Definition:
     timeout: timedelta | None
     soft_timeout: timedelta | None
     priority: int
-    transactional: bool | Literal["grouped"]
+    transactional: bool | Literal["pipelined", "grouped"]
     on_duplicate: Literal["return", "raise", "replace"]
     retain_succeeded: timedelta | None
     notify: str | None = None
@@ -223,7 +223,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "timeout": _duration(zero=False, none=True),
     "soft_timeout": _duration(zero=False, none=True),
     "priority": _whole(-100, 100),
-    "transactional": _one_of(False, True, "grouped"),
+    "transactional": _one_of(False, True, "pipelined", "grouped"),
     "on_duplicate": _one_of("return", "raise", "replace"),
     "unique_for": _duration(zero=False, none=True),
     "debounce": _duration(zero=False, none=True),

@@ -164,6 +164,11 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     def transactions(self) -> Transactions:
         return ChainedTransactions(self)
 
+    def pipeline(self) -> Transactions:
+        from django_jobflow.engines.postgresql_pipelining import Pipelining
+
+        return Pipelining(self)
+
     def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
         written: set[int] = set()
         for worker in {ending.reservation.worker for ending in endings}:

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock, RLock
 from typing import Any
 
 import psycopg
 from django.db import Error, InternalError, connections
-from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from django_jobflow.engines import postgresql_direct as direct
-from django_jobflow.engines.postgresql_unasked import Statement, Unasked, pass_over
+from django_jobflow.engines.postgresql_unasked import Statement, pass_over
+from django_jobflow.engines.postgresql_withholding import Withholding
 from django_jobflow.engines.savepoints import Chain
-
-WRITES = {"INSERT", "UPDATE", "DELETE"}
-
-MOST = 256  # statements that are kept
-MOST_BYTES = 256 * 1024  # of their texts
 
 PAUSE = 10  # groups that wait for each answer, after the first that was undone
 LONGEST_PAUSE = 320
@@ -47,7 +41,7 @@ class Member(AbstractContextManager[None]):
         self._group.leave(error)
 
 
-class Deferring(Chain):
+class Deferring(Withholding, Chain):
     """The savepoints of one slot, and what is done inside of them.
 
     A savepoint is opened by what has to be sent inside of it. What is not sent yet is undone by
@@ -59,11 +53,7 @@ class Deferring(Chain):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._connection: Any = None
-        self._raw: Any = None
-        self._binder: Any = None  # a cursor that puts values into texts, and executes none
         self._member = Member(self)
-        self._own_savepoints = 0
         self._pause = PAUSE
         self._paused = 0
         self._begin_anew()
@@ -76,9 +66,9 @@ class Deferring(Chain):
         self._forget()
 
     def _forget(self) -> None:
-        self._unsent: list[Statement] = []
+        self._unsent = []
         self._mark = 0  # place of the first of the present body
-        self._bytes = self._bytes_before = 0  # of the texts; of those before the present body
+        self._bytes = self._bytes_before = 0  # of all texts, and of those before the present body
 
     @contextmanager
     def series(self) -> Iterator[None]:
@@ -89,11 +79,8 @@ class Deferring(Chain):
             return
         self._begin(connection)
         self._begin_anew()
-        raw = connection.connection
-        self._connection, self._raw = connection, raw
-        lock = self._take_over(connection, raw)
         try:
-            with connection.execute_wrapper(self._execute):
+            with self._taken_over(connection):
                 yield
                 self._end()
         except BaseException:
@@ -101,34 +88,7 @@ class Deferring(Chain):
                 self._paused, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
             raise
         finally:
-            raw.lock = lock
-            vars(raw).pop("wait", None)
-            vars(connection).pop("create_cursor", None)
             self._forget()
-            self._connection = self._raw = None
-
-    def _take_over(self, connection: Any, raw: Any) -> Lock:
-        """Be asked before anything is sent; return what is to be put back.
-
-        All that psycopg does on a connection waits for the server in one place, with the lock
-        held, whoever it is that goes past Django.
-        """
-        if self._binder is None or self._binder.connection is not raw:
-            self._binder = connection.create_cursor()
-        lock: Lock = raw.lock
-        raw.lock = RLock()
-        raw.wait = self._wait
-        connection.create_cursor = self._create_cursor
-        return lock
-
-    def _create_cursor(self, name: str | None = None) -> Any:
-        """Do what the connection's method does, but as late as somebody asks."""
-        return self.make_cursor(name) if name else Unasked(self)
-
-    def make_cursor(self, name: str | None = None) -> Any:
-        """Return a cursor of the driver's, as the connection makes it."""
-        connection: Any = connections[self.alias]
-        return type(connection).create_cursor(connection, name)
 
     def next(self) -> AbstractContextManager[object]:
         return super().next() if self._raw is None else self._member
@@ -226,73 +186,23 @@ class Deferring(Chain):
                 each for each in connection.run_on_commit if name not in each[0]
             ]
 
-    def _execute(
+    def _execute_now(
         self,
         execute: Callable[..., Any],
         sql: Any,
         params: Any,
         many: bool,
         context: dict[str, Any],
+        driver: Any,
     ) -> Any:
-        """Keep what only writes; send the rest, and open a savepoint by the same message."""
-        wrapper, connection = context["cursor"], context["connection"]
-        cursor = wrapper.cursor
-        if not isinstance(cursor, Unasked):
-            cursor = Unasked(self, cursor)
-        cursor.keep(None)  # it forgets what it said before
-        # Whoever wants to see each statement sees it as the body has written it, and when.
-        is_watched = type(wrapper) is not CursorWrapper or len(connection.execute_wrappers) > 1
-        is_plain = self._is_inside and type(sql) is str and not many and not cursor.is_closed
-        binds = False
-        if is_plain and not is_watched and self._takes_several():
-            binder = cursor.driver if cursor.has_driver else self._binder
-            binds = isinstance(binder, psycopg.ClientCursor)
-            if (binds or params is None) and self._may_be_kept(connection, sql):
-                wrapper.cursor = cursor
-                return self._keep(connection, cursor, binder, sql, params)
-        with connection.wrap_database_errors:
-            wrapper.cursor = driver = cursor.driver
-        if binds and not self._is_open and not self._unsent:
-            with self._opened_by_message() as opening:
-                result = execute(opening + sql, params, many, context)
-                pass_over(opening, driver)
-                return result
-        self._send_before()
-        return execute(sql, params, many, context)
-
-    def _takes_several(self) -> bool:
-        pgconn = self._raw.pgconn
-        is_sound = pgconn.transaction_status == TransactionStatus.INTRANS
-        return is_sound and not pgconn.pipeline_status
-
-    def _may_be_kept(self, connection: Any, sql: str) -> bool:
-        """Say whether *sql* is one statement without rows, whose error undoes the whole body.
-
-        A body with a savepoint of its own may go on behind an error, and has to know of it.
-        """
-        is_one = sql.lstrip()[:6].upper() in WRITES and ";" not in sql
-        is_silent = is_one and "RETURNING" not in sql.upper()
-        return is_silent and connection.savepoint_state == self._own_savepoints
-
-    def _keep(
-        self, connection: Any, cursor: Unasked, binder: Any, sql: str, params: Any
-    ) -> Unasked:
-        connection.validate_no_broken_transaction()
-        text = sql
-        if params is not None:
-            with connection.wrap_database_errors:
-                text = binder.mogrify(sql, params)
-        with self._raw.lock:  # a thread of the body's may be at what is past Django
-            if len(self._unsent) >= MOST or self._bytes > MOST_BYTES:
-                self._send_before()
-            statement = Statement(text, cursor)
-            cursor.keep(statement)
-            self._unsent.append(statement)
-            self._bytes += len(text)
-        return cursor
+        if driver is None or self._is_open or self._unsent:
+            return super()._execute_now(execute, sql, params, many, context, driver)
+        with self._opened_by_message() as opening:
+            result = execute(opening + sql, params, many, context)
+            pass_over(opening, driver)
+            return result
 
     def ask(self, statement: Statement) -> None:
-        """Have *statement* executed by the cursor of its asker, unless its body was undone."""
         if not self._is_inside or statement not in (mine := self._unsent[self._mark :]):
             return
         was_broken, self._is_broken = self._is_broken, True
@@ -324,10 +234,6 @@ class Deferring(Chain):
         except Error as error:
             return error
         return None
-
-    def _execute_by(self, asker: Unasked, statement: Statement, opening: str = "") -> None:
-        with self._connection.wrap_database_errors:
-            asker.execute_by_driver(statement, opening)
 
     @contextmanager
     def _lossless(self) -> Iterator[None]:
@@ -363,20 +269,8 @@ class Deferring(Chain):
         self._is_open = True
         return [*words, f"SAVEPOINT {self._last}"]
 
-    def _wait(self, *args: Any, **options: Any) -> Any:
-        """Do what the connection's method does, behind what was not sent yet."""
-        raw = self._raw
-        if not self._is_sending:
-            try:
-                self._send_before()
-            except Error:
-                # Whoever goes past Django may leave something begun behind him.
-                self._connection.close()
-                raise
-        return type(raw).wait(raw, *args, **options)
-
     def _send_before(self) -> None:
-        """Send what was executed before, and open the savepoint of the present body."""
+        """Do what the base does, and open the savepoint of the present body."""
         if not self._unsent and (self._is_open or not self._is_inside):
             return
         with self._lossless():
@@ -384,23 +278,3 @@ class Deferring(Chain):
             words = [] if self._is_open or not self._is_inside else self._opening()
             self._forget()
             self._send([*(each.text for each in others), *words], mine)
-
-    def _send(self, batch: list[str], mine: list[Statement]) -> None:
-        """Send *batch*, and then what the present body has executed so far."""
-        self._is_sending = True
-        try:
-            for statement in mine:
-                if (asker := statement.asker) is not None:
-                    self._say_all(batch)
-                    batch = []
-                    self._execute_by(asker, statement)
-                else:
-                    batch.append(statement.text)
-            self._say_all(batch)
-        finally:
-            self._is_sending = False
-
-    def _say_all(self, batch: list[str]) -> None:
-        if batch:
-            with self._raw.lock:
-                direct.say_all(self._connection, [text.encode() for text in batch])

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, connections, transaction
+from django.db import Error, transaction
 
 from django_jobflow.attempts import Ending
+from django_jobflow.engines.opened import opened
 from django_jobflow.engines.postgresql_ends import gone_alone
 from django_jobflow.engines.transactions import Transactions, never
 
@@ -31,9 +32,9 @@ class Usual:
         self.slow = slow
         self._quickest = float("inf")
 
-    def is_exceeded_since(self, began: float) -> bool:
-        """Take in that one has ended that *began* then; say whether it was slow."""
-        seconds = time.monotonic() - began
+    def is_exceeded_since(self, began: float, count: int = 1) -> bool:
+        """Take in that so many have ended that *began* then; say whether they were slow."""
+        seconds = (time.monotonic() - began) / count
         self._quickest = min(self._quickest, seconds)
         return seconds > self._quickest + self.slow
 
@@ -127,16 +128,19 @@ class ChainedTransactions(Transactions):
         return True
 
     def _can_chain(self, connection: Any) -> bool:
+        """Say whether the server may begin the next transaction with the end of this one."""
+        from django_jobflow.engines import postgresql_direct as direct
+
+        return self._has_nothing_else(connection) and direct.is_patient(connection)
+
+    def _has_nothing_else(self, connection: Any) -> bool:
         """Say whether nothing has to be done between this transaction and the next.
 
         No hook of the body's, and nothing to see to on a connection to another database.
         """
-        from django_jobflow.engines import postgresql_direct as direct
-
         if len(connection.run_on_commit) > 1:
             return False
-        opened = [each for each in connections.all(initialized_only=True) if each.connection]
-        return opened == [connection] and direct.is_patient(connection)
+        return [each for each in opened.all() if each.connection] == [connection]
 
     def _is_own(self, connection: Any) -> bool:
         """Say whether what is open on *connection* is this transaction, and nothing else."""

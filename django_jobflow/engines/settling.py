@@ -47,6 +47,10 @@ class Settling(Batching):
         """Return the transactions of this thread that end with the end of a job."""
         return Transactions(self)
 
+    def pipeline(self) -> Transactions:
+        """Return those of which several may go to the server in one round trip."""
+        return self.transactions()
+
     def _settle(self, endings: Sequence[Ending], now: datetime | None) -> set[int]:
         """Settle inside a transaction that is open."""
         ours = self._write_ends(endings, now)

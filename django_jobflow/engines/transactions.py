@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from django.db import OperationalError
 
 from django_jobflow.attempts import Ending
 
@@ -15,6 +18,25 @@ if TYPE_CHECKING:
 def never() -> bool:
     """Return False."""
     return False
+
+
+class Unanswered(OperationalError):
+    """The connection was lost with others, before there was an answer to this one."""
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A transaction that has ended as far as its body goes, and what has come of it since.
+
+    Attributes:
+        ending: The end of the job, which is in it.
+        is_lost: Whether the job was not its own any more, so that it was undone.
+        error: What kept it from being committed. None means that nothing has.
+    """
+
+    ending: Ending
+    is_lost: bool = False
+    error: Exception | None = None
 
 
 class Transactions:
@@ -54,5 +76,13 @@ class Transactions:
         """
         return bool(self.engine.settle([ending]))
 
+    def pending(self, ending: Ending) -> bool:
+        """Say whether it is not known yet what comes of the transaction with *ending*."""
+        return False
+
+    def take_over(self) -> list[Pending]:
+        """Return what has become of those that were pending, in their order."""
+        return []
+
     def end(self) -> None:
-        """Undo what has begun already: nothing follows after all."""
+        """End what is pending, and what has begun already: nothing follows after all."""

@@ -10,13 +10,14 @@ from typing import Any
 from django.db import Error, OperationalError, connections, transaction
 
 from django_jobflow import settle
+from django_jobflow.attempts import Ending
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine
 from django_jobflow.engines.repeating import TRIES
-from django_jobflow.engines.transactions import never
+from django_jobflow.engines.transactions import Unanswered, never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
-from django_jobflow.outcomes import Failed, Outcome, Succeeded
+from django_jobflow.outcomes import Failed, Outcome, Released, Succeeded
 from django_jobflow.worker.connections import unreached
 from django_jobflow.worker.execution import Execution
 
@@ -45,7 +46,48 @@ class Committing:
         self.call_body = call_body
         self.is_followed = is_followed
         self.transactions = engine.transactions()
+        self.pipeline = engine.pipeline()
         self.savepoints = engine.savepoints()
+        self._held: dict[Ending, Execution] = {}  # of which is not known how they have ended
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the next transaction has begun already."""
+        return self.transactions.is_begun or self.pipeline.is_begun
+
+    def end(self) -> list[Execution]:
+        """Take in that nothing follows after all; return what has ended by it."""
+        self.transactions.end()
+        self.pipeline.end()
+        return self._over()
+
+    def ended(self, execution: Execution) -> list[Execution]:
+        """Return what has ended for good, now that the body of *execution* has."""
+        over = self._over()
+        ending = execution.ending
+        if ending is not None and self.pipeline.pending(ending):
+            self._held[ending] = execution
+            return over
+        return [*over, execution]
+
+    def held(self) -> list[Execution]:
+        """Return those whose bodies have ended, and whose transactions are not sent."""
+        return [*self._held.values()]
+
+    def _over(self) -> list[Execution]:
+        """Take in what has become of transactions that were pending."""
+        over = []
+        for pending in self.pipeline.take_over():
+            execution = self._held.pop(pending.ending, None)
+            if execution is None:
+                continue
+            execution.lost |= pending.is_lost
+            if isinstance(pending.error, Unanswered):
+                execution.outcome = _cut_off(pending.error)
+            elif pending.error is not None:
+                execution.outcome = outcome_of(pending.error)
+            over.append(execution)
+        return over
 
     def alone(self, execution: Execution, *, tries: int = 1) -> Outcome:
         """Run one body and write its end in one transaction.
@@ -55,8 +97,9 @@ class Committing:
                 the transaction for the sake of another.
         """
         outcome: Outcome | None = None
+        transactions = self.pipeline if execution.is_pipelined else self.transactions
         try:
-            with self.transactions.next():
+            with transactions.next():
                 # The first of its hooks: one that the body adds may raise after the commit.
                 transaction.on_commit(execution.note_commit, using=self.engine.alias)
                 outcome = self.call_body(execution)
@@ -65,7 +108,7 @@ class Committing:
                 # A hook that is told of the end may write, and not into what follows.
                 is_followed = never if execution.is_told else self.is_followed
                 execution.ending = ending = decide(execution.reservation, outcome)
-                if not self.transactions.settle(ending, is_followed):
+                if not transactions.settle(ending, is_followed):
                     raise ReservationLost(f"Job {execution.id} is held by another.")
         except _Undo as undo:
             return undo.outcome
@@ -93,6 +136,8 @@ class Committing:
         """Return how a body ended whose transaction did not end well, if there was one at all."""
         if execution.settled:
             settle.commit_hook_failed(execution.reservation, error)
+        elif isinstance(error, Unanswered):
+            return _cut_off(error)
         elif outcome is None and isinstance(error, Error):
             return unreached(error)  # the body has not begun
         elif outcome is None or isinstance(outcome, Succeeded):
@@ -184,6 +229,14 @@ class Committing:
                 execution.ended = None
                 # Others of the group may be what it met, so that costs it no attempt.
                 group.end(execution, self.alone(execution, tries=TRIES))
+
+
+def _cut_off(error: Unanswered) -> Released:
+    """Return the outcome of a body whose transaction may not have come to the database.
+
+    If it has, and is committed, this comes too late and changes nothing.
+    """
+    return Released(f"Its transaction was cut off: {error!r}")
 
 
 def _is_of_the_database(outcome: Outcome) -> bool:

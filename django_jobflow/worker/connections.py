@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import random
 import selectors
-import threading
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from django_jobflow import events
 from django_jobflow.arguments import decode
+from django_jobflow.engines.opened import opened
 from django_jobflow.execute import Unready
 from django_jobflow.outcomes import Released
 from django_jobflow.worker.trouble import shut
@@ -28,33 +26,6 @@ Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 SLOT_PAUSE = 0.5  # seconds, at most, before a slot that found no database takes the next job
 PAUSE = 1.0  # seconds, more or less, before a job is tried again that found no database
-
-
-class _Known(threading.local):
-    """The connections of the calling thread: to ask Django for them takes a short body's time.
-
-    Django tells of each that it opens. Nobody tells of one that a body has dropped, or put in
-    the place of another, so they are looked at anew now and then.
-    """
-
-    connections: Sequence[BaseDatabaseWrapper] | None = None
-
-    def forget(self, **_: Any) -> None:
-        """Take in that there may be another."""
-        self.connections = None
-
-    def look(self) -> Sequence[BaseDatabaseWrapper]:
-        """Ask Django for them."""
-        self.connections = connections.all(initialized_only=True)
-        return self.connections
-
-    def all(self) -> Sequence[BaseDatabaseWrapper]:
-        """Return those that were there when Django was asked last, if none was opened since."""
-        return self.look() if self.connections is None else self.connections
-
-
-_known = _Known()
-connection_created.connect(_known.forget)
 
 
 def read_arguments(args: Any, kwargs: Any, **options: Any) -> Any:
@@ -99,7 +70,7 @@ def tidy_connections(*, quickly: bool = False) -> None:
     Args:
         quickly: Whether those will do that were there at the last look, if none was opened since.
     """
-    for connection in _known.all() if quickly else _known.look():
+    for connection in opened.all() if quickly else opened.look():
         connection.queries_log.clear()
         if connection.in_atomic_block:  # even if it is closed: Django would not connect again
             _forget(connection)
@@ -118,7 +89,7 @@ def check_connections(*, thoroughly: bool) -> None:
         thoroughly: Whether to ask each server. Otherwise only those are asked whose socket has
             something to read though nobody has asked anything: mostly that it is closed.
     """
-    for connection in _known.look():
+    for connection in opened.look():
         if connection.connection is not None and (thoroughly or _is_called(connection)):
             _close_unless_usable(connection)
 
@@ -144,9 +115,9 @@ def _forget(connection: BaseDatabaseWrapper) -> None:
     """Drop a connection whose job left a transaction open; the server rolls it back."""
     events.log(logger, logging.WARNING, "transaction_left_open", database=connection.alias)
     shut(connection)
-    if connection in _known.look():  # or else the body has dropped it itself
+    if connection in opened.look():  # or else the body has dropped it itself
         del connections[connection.alias]
-        _known.forget()
+        opened.forget()
 
 
 def _close_unless_usable(connection: BaseDatabaseWrapper) -> None:

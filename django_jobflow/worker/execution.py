@@ -18,6 +18,7 @@ from django_jobflow.outcomes import Outcome
 from django_jobflow.worker.logbook import Logbook
 
 GROUPED = "grouped"
+PIPELINED = "pipelined"
 NEVER = float("inf")
 
 
@@ -83,6 +84,11 @@ class Execution:
     def commits_alone(self) -> bool:
         """Whether it runs in a transaction of its own."""
         return bool(self.definition.transactional) and not self.shares_commit
+
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether its transaction may go to the server with others."""
+        return self.definition.transactional == PIPELINED and not self.is_told
 
     @property
     def is_told(self) -> bool:

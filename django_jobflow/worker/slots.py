@@ -157,12 +157,12 @@ class _Slot(Seat, threading.Thread):
             else:
                 self._run_one(item)
             self.execution = None
-            if not self.committing.transactions.is_begun:
+            if not self.committing.is_begun:
                 tidy_connections(quickly=True)
             if self.is_given_up:  # another slot has taken this one's place
                 self._put_back()
                 break
-        self.committing.transactions.end()
+        self._end_pending()
         close_connections()
 
     def _run_one(self, execution: Execution) -> None:
@@ -170,7 +170,8 @@ class _Slot(Seat, threading.Thread):
             return  # it was put back into the line, and released there
         self.execution = execution
         self.run_one(execution)
-        self._finish(execution)
+        for each in self.committing.ended(execution):
+            self._finish(each)
 
     def _run_group(self) -> None:
         self._is_called = True
@@ -195,8 +196,13 @@ class _Slot(Seat, threading.Thread):
     def _is_followed(self) -> bool:
         if self._distrusts or self.is_given_up or self.group is not None:
             return False
-        following = self._look_ahead()
-        return isinstance(following, Execution) and following.commits_alone
+        present, following = self.execution, self._look_ahead()
+        return (
+            isinstance(following, Execution)
+            and following.commits_alone
+            and present is not None
+            and following.is_pipelined == present.is_pipelined
+        )
 
     def _look_ahead(self) -> Execution | Call | None:
         """Set the next in the line aside and return it; None if there is none, or no more."""
@@ -218,11 +224,11 @@ class _Slot(Seat, threading.Thread):
         """Keep what it runs from being committed.
 
         Returns:
-            The others in the group of *execution*.
+            The others in the group of *execution*, or what was to be sent behind it.
         """
         self.is_given_up = True
         group = self.group
-        members = [] if group is None else group.give_up()
+        members = self.committing.held() if group is None else group.give_up()
         self._put_back()
         self._leave_groups()
         return [each for each in members if each is not execution]
@@ -236,7 +242,7 @@ class _Slot(Seat, threading.Thread):
         if self._set_aside:  # mostly not, and an exception for that is not cheap
             with suppress(IndexError):  # the coordinator has put it back just now
                 return self._set_aside.pop()
-        self.committing.transactions.end()  # what it had begun for was put back into the line
+        self._end_pending()  # what it had begun for was put back into the line
         since = time.monotonic()
         try:
             item = self.slots.line.get(timeout=IDLE_CLOSE)
@@ -245,6 +251,10 @@ class _Slot(Seat, threading.Thread):
             item = self.slots.line.get()
         self._see_to_connections(time.monotonic() - since)
         return item
+
+    def _end_pending(self) -> None:
+        for each in self.committing.end():
+            self._finish(each)
 
     @property
     def _distrusts(self) -> bool:

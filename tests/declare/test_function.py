@@ -112,7 +112,7 @@ class DeclaredFunctionTests:
 
         assert "7" == send.job().execution_key(7)
 
-    @pytest.mark.parametrize("transactional", [True, "grouped"])
+    @pytest.mark.parametrize("transactional", [True, "pipelined", "grouped"])
     def test_async_function_cannot_be_transactional(self, transactional):
         async def send(order_id): ...
 

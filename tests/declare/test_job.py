@@ -108,7 +108,7 @@ class PerformTests:
         with pytest.raises(InvalidJob, match=r"expected perform\(self, ...\), got perform\(\)"):
             declare(perform=perform)
 
-    @pytest.mark.parametrize("transactional", [True, "grouped"])
+    @pytest.mark.parametrize("transactional", [True, "pipelined", "grouped"])
     def test_async_body_cannot_be_transactional(self, transactional):
         async def perform(self): ...
 

@@ -29,7 +29,7 @@ BACKOFF = "Exponential(...), Linear(...), Levels([...]), Immediate() or a callab
 NOTIFY = "text of 1 to 1000 characters, or None"
 KEEP_LOGS = "False or True or 'DEBUG' or 'INFO' or 'WARNING' or 'ERROR' or 'CRITICAL'"
 SENSITIVE = "a set of names of parameters, True for all or False for none"
-TRANSACTIONAL = "False or True or 'grouped'"
+TRANSACTIONAL = "False or True or 'pipelined' or 'grouped'"
 DUPLICATE = "'return' or 'raise' or 'replace'"
 BURST = "a whole number from 1 to 2147483647, or None"
 RATE = (
@@ -69,6 +69,7 @@ GOOD = [
     ("priority", -100, -100),
     ("priority", 100, 100),
     ("transactional", True, True),
+    ("transactional", "pipelined", "pipelined"),
     ("transactional", "grouped", "grouped"),
     ("on_duplicate", "raise", "raise"),
     ("on_duplicate", "replace", "replace"),

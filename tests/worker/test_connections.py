@@ -80,11 +80,11 @@ class TidyingTests:
 
     def test_connection_that_nobody_has_told_of_is_seen_to_at_the_next_look(self, thread):
         thread(quickly)
-        connection_created.disconnect(tidying._known.forget)
+        connection_created.disconnect(tidying.opened.forget)
         try:
             thread(lambda: leave_open("other"))
         finally:
-            connection_created.connect(tidying._known.forget)
+            connection_created.connect(tidying.opened.forget)
         thread(quickly)
         assert [False, True] == thread(opened)
 

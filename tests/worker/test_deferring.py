@@ -33,6 +33,9 @@ if connection.vendor == "postgresql":
     from django_jobflow.engines import postgresql_deferring as deferring
     from django_jobflow.engines import postgresql_direct as direct
     from django_jobflow.engines import postgresql_unasked as unasked
+    from django_jobflow.engines import postgresql_withholding as withholding
+
+    FILES = {module.__file__ for module in (deferring, direct, unasked, withholding)}
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql",
@@ -91,7 +94,7 @@ class Interrupt:
         sys.settrace(self._before)
 
     def _enter(self, frame, event, argument):
-        if frame.f_code.co_filename in {deferring.__file__, direct.__file__, unasked.__file__}:
+        if frame.f_code.co_filename in FILES:
             frame.f_trace_opcodes = True
             return self._step
 
@@ -264,7 +267,7 @@ class SendingTests:
         assert 2 == SucceededJob.objects.get().result
 
     def test_many_are_sent_in_between(self, group, said, monkeypatch):
-        monkeypatch.setattr(deferring, "MOST", 10)
+        monkeypatch.setattr(withholding, "MOST", 10)
 
         group(*[lambda number: write(number)] * 25)
 
@@ -273,7 +276,7 @@ class SendingTests:
         assert 25 == len(lines())
 
     def test_long_ones_are_sent_in_between(self, group, said, monkeypatch):
-        monkeypatch.setattr(deferring, "MOST_BYTES", 100)
+        monkeypatch.setattr(withholding, "MOST_BYTES", 100)
 
         group(lambda number: [write(each, "long" * 30) for each in range(3)])
 

@@ -1,0 +1,293 @@
+"""PostgreSQL: bodies that only write are sent with their ends, several transactions at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import InternalError
+from psycopg.pq import TransactionStatus
+
+from django_jobflow.attempts import Ending
+from django_jobflow.engines import postgresql_direct as direct
+from django_jobflow.engines.postgresql_ends import gone_alone
+from django_jobflow.engines.postgresql_session import UNPREPARED
+from django_jobflow.engines.postgresql_transactions import ChainedTransactions
+from django_jobflow.engines.postgresql_unasked import Statement
+from django_jobflow.engines.postgresql_waking import code_of
+from django_jobflow.engines.postgresql_withholding import MOST, MOST_BYTES, Withholding
+from django_jobflow.engines.repeating import TRIES
+from django_jobflow.engines.transactions import Pending, Unanswered, never
+
+if TYPE_CHECKING:
+    from django_jobflow.engines.postgresql import PostgreSQLEngine
+
+LONGEST = 0.02  # seconds that the first may wait for others
+CAREFUL = MOST  # that go alone after a connection was lost with several
+
+
+@dataclass(slots=True, eq=False)
+class Unit(Pending):
+    """What one body has written, and its end: a transaction that is to be sent.
+
+    Attributes:
+        whole: As it is sent.
+        hooks: What is to run once it is committed.
+        tries: How often it was sent.
+    """
+
+    whole: direct.Whole = field(kw_only=True)
+    hooks: list[Any] = field(kw_only=True)
+    tries: int = 0
+
+
+class Pipelining(Withholding, ChainedTransactions):
+    """The transactions of a slot, of which several go in one round trip.
+
+    Django thinks of all of them as one block, as in a chain. The server knows of none until a
+    body asks for something: that begins a transaction, behind all that were to be sent. What
+    nobody has asked for is sent with its end, as a transaction of its own.
+    """
+
+    statuses = frozenset({TransactionStatus.INTRANS, TransactionStatus.IDLE})
+
+    def __init__(self, engine: PostgreSQLEngine) -> None:
+        Withholding.__init__(self, engine.alias)
+        ChainedTransactions.__init__(self, engine)
+        self._units: list[Unit] = []
+        self._over: list[Pending] = []
+        self._taking: AbstractContextManager[None] | None = None
+        self._has_asked = False
+        self._is_void = False  # not all that the body has executed will be there
+        self._careful = 0  # of the next ones, so many go alone
+        self._since = 0.0  # when the first of the units was ready
+        self._size = self._length = 0  # statements of the units, and bytes of their texts
+
+    @contextmanager
+    def next(self) -> Iterator[None]:
+        with super().next():
+            self._begin_body()
+            try:
+                yield
+            finally:
+                self._is_inside = False
+
+    def _begin_body(self) -> None:
+        connection: Any = self.engine.connection
+        self._forget()
+        if self._taking is None and self._may_withhold(connection):
+            self._taking = self._taken_over(connection)
+            self._taking.__enter__()
+        self._own_savepoints = connection.savepoint_state
+        self._has_asked = self._is_void = False
+        self._is_inside = self._taking is not None
+
+    def _forget(self) -> None:
+        self._unsent = []
+        self._bytes = 0
+
+    def _may_withhold(self, connection: Any) -> bool:
+        """Say whether what goes as a transaction of its own is as if psycopg had begun it."""
+        return (
+            direct.PIPELINES
+            and connection.connection is not None
+            and direct.begin_of(connection) is not None
+            and not direct.is_watched(connection)
+        )
+
+    def settle(self, ending: Ending, is_followed: Callable[[], bool] = never) -> bool:
+        connection: Any = self.engine.connection
+        connection.validate_no_broken_transaction()
+        self._is_inside = False
+        if self._is_void:
+            raise InternalError("A statement of this transaction has failed.")
+        unit = self._unit_of(connection, ending)
+        if unit is None:
+            self._send_all()
+            self._give_back()
+            # The next is thought to ask, too, and then needs a transaction that has begun.
+            return super().settle(ending, is_followed if self._has_asked else never)
+        self._add(unit)
+        connection.run_on_commit = []
+        is_last = self._is_full() or self._is_careful() or not self._has_nothing_else(connection)
+        self.is_begun = not is_last and is_followed()
+        return self.is_begun or self._is_committed(connection, unit)
+
+    def _is_committed(self, connection: Any, unit: Unit) -> bool:
+        """Send all there is, with *unit* as the last; say whether that has hit its record."""
+        self._send_units()
+        self._over.remove(unit)
+        if unit.error is not None:
+            raise unit.error
+        connection.run_on_commit = unit.hooks
+        return not unit.is_lost
+
+    def _unit_of(self, connection: Any, ending: Ending) -> Unit | None:
+        """Return what is to be sent; None if that is not all there is to do."""
+        if self._is_slow or not self._goes_as_a_whole(connection):
+            return None
+        if len(connection.run_on_commit) > 1 or not self.engine.goes_alone(ending):
+            return None
+        if any(each.asker is not None for each in self._unsent):
+            return None  # somebody has kept the cursor
+        statement, values = gone_alone(ending, self.engine.plan, or_fail=True)
+        prepared = direct.prepared(statement, tuple(values))
+        if not direct.is_worth_it(self._raw, prepared):
+            return None
+        texts = [each.text.encode() for each in self._unsent]
+        whole = direct.Whole(texts, prepared, direct.texts(values.values()))
+        return Unit(ending, whole=whole, hooks=connection.run_on_commit)
+
+    def _goes_as_a_whole(self, connection: Any) -> bool:
+        """Say whether nothing of the present transaction was sent, and nobody is in the way."""
+        return (
+            self._raw is not None
+            and self._raw is connection.connection
+            and connection.commit_on_exit
+            and not connection.savepoint_ids
+            and not connection.queries_logged
+            and len(connection.execute_wrappers) == 1
+            and self._raw.pgconn.transaction_status == TransactionStatus.IDLE
+            and not self._raw.pgconn.pipeline_status
+        )
+
+    def _add(self, unit: Unit) -> None:
+        if not self._units:
+            self._since = time.monotonic()
+            self._size = self._length = 0
+        self._units.append(unit)
+        self._size += len(unit.whole.texts) + 1
+        self._length += self._bytes
+        self._forget()
+
+    def _is_full(self) -> bool:
+        is_large = self._size >= MOST or self._length > MOST_BYTES
+        return is_large or time.monotonic() - self._since > LONGEST
+
+    def _is_careful(self) -> bool:
+        """Say whether one that costs the connection is to be found, so that each goes alone."""
+        self._careful = max(self._careful - 1, 0)
+        return self._careful > 0
+
+    def pending(self, ending: Ending) -> bool:
+        return bool(self._units) and self._units[-1].ending is ending
+
+    def take_over(self) -> list[Pending]:
+        over, self._over = self._over, []
+        return over
+
+    def end(self) -> None:
+        if self.is_begun:
+            self.is_begun = False
+            self._leave(None, None, None)
+
+    def _leave(self, *error: Any) -> None:
+        try:
+            self._send_units()
+        finally:
+            self._give_back()
+            self._forget()
+            super()._leave(*error)
+
+    def _give_back(self) -> None:
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            taking.__exit__(None, None, None)
+
+    # Sending
+
+    def _send_before(self) -> None:
+        if self._is_inside:
+            self._has_asked = True
+            self._send_all()
+        else:
+            self._send_units()
+
+    def _send_all(self) -> None:
+        if self._units:
+            self._send_units()
+            if self._raw.closed:  # by another, before anything of this one was said
+                raise Unanswered("The connection was lost.")
+        if self._unsent:
+            self._send_own()
+
+    def _send_own(self) -> None:
+        """Begin a transaction with what the present body has executed so far."""
+        self._is_void = True  # an interrupt may come anywhere
+        mine = self._unsent
+        self._forget()
+        begins = self._raw.pgconn.transaction_status == TransactionStatus.IDLE
+        self._send(["BEGIN"] if begins else [], mine)
+        self._is_void = False
+
+    def ask(self, statement: Statement) -> None:
+        if not self._is_inside or statement not in self._unsent:
+            return
+        place = self._unsent.index(statement)
+        later = self._unsent[place + 1 :]
+        del self._unsent[place:]
+        self._send_before()
+        self._is_void = True
+        asker = statement.asker
+        assert asker is not None
+        self._execute_by(asker, statement)
+        self._unsent += later
+        self._is_void = False
+
+    def _send_units(self) -> None:
+        """Send what has ended, and take in what came of it.
+
+        What the database has undone for the sake of another is sent again: it is all there.
+        """
+        while self._units:
+            units = self._units
+            for unit in units:
+                unit.error = Unanswered("It was interrupted.")  # unless it is known better
+            self._over += units
+            self._units = []
+            began = time.monotonic()
+            ends = self._commit(units)
+            behind = units[len(ends) :]  # one that failed
+            # It may have been the disk: what the statement alone takes, the next one will tell.
+            self._is_slow = self._usual.is_exceeded_since(began, len(units))
+            for unit, error in zip(units, ends, strict=False):
+                self._take_in(unit, error)
+            for unit in behind:
+                self._send_again(unit)
+
+    def _commit(self, units: list[Unit]) -> list[Exception | None]:
+        self._is_sending = True
+        try:
+            with self._raw.lock:
+                wholes = [each.whole for each in units]
+                return direct.commit_each(self._connection, wholes, prepares=self.engine.prepares)
+        finally:
+            self._is_sending = False
+
+    def _take_in(self, unit: Unit, error: Exception | None) -> None:
+        unit.tries += 1
+        if error is None:
+            unit.error = None
+            for _, hook, _ in unit.hooks:
+                hook()
+        elif isinstance(error, direct.Unhit):
+            unit.error, unit.is_lost = None, True
+        elif unit.tries < TRIES and self._is_undone(error):
+            self._send_again(unit)
+        else:
+            unit.error = error
+
+    def _send_again(self, unit: Unit) -> None:
+        self._over.remove(unit)
+        self._units.append(unit)
+
+    def _is_undone(self, error: Exception) -> bool:
+        """Say whether what it was raised for may well succeed the next time."""
+        if isinstance(error, Unanswered):
+            self._careful = max(self._careful, CAREFUL)
+            return False
+        self.engine.note_refusal(error)
+        return code_of(error) in UNPREPARED or self.engine.is_undone(error)

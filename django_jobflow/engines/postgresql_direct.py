@@ -380,7 +380,8 @@ def commit_each(
     if lost is None:
         try:
             _end_flight(connection, ends)
-        except Error as error:
+        except Error as error:  # nobody knows which of them are on the disk
+            connection.close()
             lost = error
         else:
             return ends

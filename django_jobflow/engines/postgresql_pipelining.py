@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from django_jobflow.engines.postgresql import PostgreSQLEngine
 
 LONGEST = 0.02  # seconds that the first may wait for others
-CAREFUL = MOST  # that go alone after a connection was lost with several
 
 
 @dataclass(slots=True, eq=False)
@@ -62,12 +61,12 @@ class Pipelining(Withholding, ChainedTransactions):
         self._taking: AbstractContextManager[None] | None = None
         self._has_asked = False
         self._is_void = False  # not all that the body has executed will be there
-        self._careful = 0  # of the next ones, so many go alone
         self._since = 0.0  # when the first of the units was ready
         self._size = self._length = 0  # statements of the units, and bytes of their texts
 
     @contextmanager
     def next(self) -> Iterator[None]:
+        self.is_cut = False
         with super().next():
             self._begin_body()
             try:
@@ -82,7 +81,7 @@ class Pipelining(Withholding, ChainedTransactions):
             self._taking = self._taken_over(connection)
             self._taking.__enter__()
         self._own_savepoints = connection.savepoint_state
-        self._has_asked = self._is_void = False
+        self._has_asked = self._is_void = self._is_sending = False
         self._is_inside = self._taking is not None
 
     def _forget(self) -> None:
@@ -104,6 +103,9 @@ class Pipelining(Withholding, ChainedTransactions):
         self._is_inside = False
         if self._is_void:
             raise InternalError("A statement of this transaction has failed.")
+        goes_alone = _was_given_back(ending)
+        if goes_alone:
+            self._send_others()
         unit = self._unit_of(connection, ending)
         if unit is None:
             self._send_all()
@@ -112,17 +114,16 @@ class Pipelining(Withholding, ChainedTransactions):
             return super().settle(ending, is_followed if self._has_asked else never)
         self._add(unit)
         connection.run_on_commit = []
-        is_last = self._is_full() or self._is_careful() or not self._has_nothing_else(connection)
+        is_last = goes_alone or self._is_full() or not self._has_nothing_else(connection)
         self.is_begun = not is_last and is_followed()
-        return self.is_begun or self._is_committed(connection, unit)
+        return self.is_begun or self._send_with(unit)
 
-    def _is_committed(self, connection: Any, unit: Unit) -> bool:
-        """Send all there is, with *unit* as the last; say whether that has hit its record."""
+    def _send_with(self, unit: Unit) -> bool:
+        """Send all there is, of which *unit* is the last; say whether that was still its own."""
         self._send_units()
         self._over.remove(unit)
         if unit.error is not None:
             raise unit.error
-        connection.run_on_commit = unit.hooks
         return not unit.is_lost
 
     def _unit_of(self, connection: Any, ending: Ending) -> Unit | None:
@@ -167,10 +168,9 @@ class Pipelining(Withholding, ChainedTransactions):
         is_large = self._size >= MOST or self._length > MOST_BYTES
         return is_large or time.monotonic() - self._since > LONGEST
 
-    def _is_careful(self) -> bool:
-        """Say whether one that costs the connection is to be found, so that each goes alone."""
-        self._careful = max(self._careful - 1, 0)
-        return self._careful > 0
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._units)
 
     def pending(self, ending: Ending) -> bool:
         return bool(self._units) and self._units[-1].ending is ending
@@ -181,8 +181,8 @@ class Pipelining(Withholding, ChainedTransactions):
 
     def end(self) -> None:
         if self.is_begun:
-            self.is_begun = False
-            self._leave(None, None, None)
+            self._send_units()
+        super().end()
 
     def _leave(self, *error: Any) -> None:
         try:
@@ -207,35 +207,47 @@ class Pipelining(Withholding, ChainedTransactions):
             self._send_units()
 
     def _send_all(self) -> None:
-        if self._units:
-            self._send_units()
-            if self._raw.closed:  # by another, before anything of this one was said
-                raise Unanswered("The connection was lost.")
+        self._send_others()
         if self._unsent:
             self._send_own()
 
+    def _send_others(self) -> None:
+        """Send what has ended; what keeps that from its end is no fault of the present body."""
+        if not self._units:
+            return
+        was_cut, self.is_cut = self.is_cut, True
+        self._send_units()
+        if self._raw.closed:
+            raise Unanswered("The connection was lost.")
+        self.is_cut = was_cut
+
     def _send_own(self) -> None:
         """Begin a transaction with what the present body has executed so far."""
-        self._is_void = True  # an interrupt may come anywhere
-        mine = self._unsent
-        self._forget()
-        begins = self._raw.pgconn.transaction_status == TransactionStatus.IDLE
-        self._send(["BEGIN"] if begins else [], mine)
-        self._is_void = False
+        with self._lossless():
+            mine = self._unsent
+            self._forget()
+            begins = self._raw.pgconn.transaction_status == TransactionStatus.IDLE
+            self._send(["BEGIN"] if begins else [], mine)
 
     def ask(self, statement: Statement) -> None:
         if not self._is_inside or statement not in self._unsent:
             return
-        place = self._unsent.index(statement)
-        later = self._unsent[place + 1 :]
-        del self._unsent[place:]
-        self._send_before()
-        self._is_void = True
-        asker = statement.asker
-        assert asker is not None
-        self._execute_by(asker, statement)
-        self._unsent += later
-        self._is_void = False
+        with self._lossless():
+            place = self._unsent.index(statement)
+            later = self._unsent[place + 1 :]
+            del self._unsent[place:]
+            self._send_before()
+            asker = statement.asker
+            assert asker is not None
+            self._execute_by(asker, statement)
+            self._unsent += later
+
+    @contextmanager
+    def _lossless(self) -> Iterator[None]:
+        """Have the body fail unless it comes to its end: an interrupt may come anywhere."""
+        was_void, self._is_void = self._is_void, True
+        yield
+        self._is_void = was_void
 
     def _send_units(self) -> None:
         """Send what has ended, and take in what came of it.
@@ -281,13 +293,20 @@ class Pipelining(Withholding, ChainedTransactions):
             unit.error = error
 
     def _send_again(self, unit: Unit) -> None:
+        self._units.append(unit)  # first, since an interrupt must not lose it
         self._over.remove(unit)
-        self._units.append(unit)
 
     def _is_undone(self, error: Exception) -> bool:
         """Say whether what it was raised for may well succeed the next time."""
         if isinstance(error, Unanswered):
-            self._careful = max(self._careful, CAREFUL)
             return False
         self.engine.note_refusal(error)
         return code_of(error) in UNPREPARED or self.engine.is_undone(error)
+
+
+def _was_given_back(ending: Ending) -> bool:
+    """Say whether its record was held before, to no end: it may have cost others theirs, too.
+
+    That counts as no attempt, so one of these is sent alone, and found if it does so again.
+    """
+    return ending.reservation.reserved_count > ending.reservation.attempt

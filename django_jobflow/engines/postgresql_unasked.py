@@ -35,9 +35,6 @@ class Statement:
 class Asked(Protocol):
     """What an ``Unasked`` asks."""
 
-    def make_cursor(self) -> Any:
-        """Return a cursor of the driver's."""
-
     def ask(self, statement: Statement) -> None:
         """Have *statement* executed by the cursor of its asker."""
 
@@ -49,6 +46,7 @@ class Unasked:
 
     Args:
         asked: Whom to ask.
+        connection: Django's, which makes it.
         driver: The driver's cursor, if there is one already.
 
     Attributes:
@@ -59,8 +57,9 @@ class Unasked:
     _driver: Any = None
     _is_closed = False
 
-    def __init__(self, asked: Asked, driver: Any = None) -> None:
+    def __init__(self, asked: Asked, connection: Any, driver: Any = None) -> None:
         _set(self, "_asked", asked)
+        _set(self, "_connection", connection)
         if driver is not None:
             _set(self, "_driver", driver)
 
@@ -69,7 +68,7 @@ class Unasked:
         """The driver's cursor, which may not know the statement yet."""
         driver = self._driver
         if driver is None:
-            driver = self._asked.make_cursor()
+            driver = make_cursor(self._connection)
             _set(self, "_driver", driver)
             if self._is_closed:
                 driver.close()
@@ -130,6 +129,11 @@ class Unasked:
 
 
 _set: Callable[[Unasked, str, object], None] = object.__setattr__
+
+
+def make_cursor(connection: Any, name: str | None = None) -> Any:
+    """Return a cursor of the driver's, as Django's *connection* makes it by itself."""
+    return type(connection).create_cursor(connection, name)
 
 
 def pass_over(opening: str, cursor: Any) -> None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from typing import Any
 
 import psycopg
-from django.db import Error, connections
+from django.db import Error
 from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from django_jobflow.engines import postgresql_direct as direct
-from django_jobflow.engines.postgresql_unasked import Statement, Unasked
+from django_jobflow.engines.postgresql_unasked import Statement, Unasked, make_cursor
 
 WRITES = {"INSERT", "UPDATE", "DELETE"}
 
@@ -64,10 +65,12 @@ class Withholding:
         raw = connection.connection
         if self._binder is None or self._binder.connection is not raw:
             self._binder = connection.create_cursor()
+            # Not a copy, as of a cursor: a body may have the connection adapt more.
+            self._binder._adapters = raw.adapters
         self._connection, self._raw = connection, raw
         lock = raw.lock
         raw.lock, raw.wait = RLock(), self._wait
-        connection.create_cursor = self._create_cursor
+        connection.create_cursor = partial(self._create_cursor, connection)
         try:
             with connection.execute_wrapper(self._execute):
                 yield
@@ -77,14 +80,9 @@ class Withholding:
             vars(connection).pop("create_cursor", None)
             self._connection = self._raw = None
 
-    def _create_cursor(self, name: str | None = None) -> Any:
+    def _create_cursor(self, connection: Any, name: str | None = None) -> Any:
         """Do what the connection's method does, but as late as somebody asks."""
-        return self.make_cursor(name) if name else Unasked(self)
-
-    def make_cursor(self, name: str | None = None) -> Any:
-        """Return a cursor of the driver's, as the connection makes it."""
-        connection: Any = connections[self.alias]
-        return type(connection).create_cursor(connection, name)
+        return make_cursor(connection, name) if name else Unasked(self, connection)
 
     def _execute(
         self,
@@ -98,7 +96,7 @@ class Withholding:
         wrapper, connection = context["cursor"], context["connection"]
         cursor = wrapper.cursor
         if not isinstance(cursor, Unasked):
-            cursor = Unasked(self, cursor)
+            cursor = Unasked(self, connection, cursor)
         cursor.keep(None)  # it forgets what it said before
         # Whoever wants to see each statement sees it as the body has written it, and when.
         is_watched = type(wrapper) is not CursorWrapper or len(connection.execute_wrappers) > 1

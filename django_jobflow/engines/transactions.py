@@ -47,9 +47,12 @@ class Transactions:
 
     Attributes:
         is_begun: Whether the next one has begun already.
+        is_cut: Whether the present one has not come to its end since others that were pending
+            have not.
     """
 
     is_begun = False
+    is_cut = False
 
     def __init__(self, engine: Settling) -> None:
         self.engine = engine
@@ -75,6 +78,11 @@ class Transactions:
             of the one that follows.
         """
         return bool(self.engine.settle([ending]))
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there are some of which is not known what comes of them."""
+        return False
 
     def pending(self, ending: Ending) -> bool:
         """Say whether it is not known yet what comes of the transaction with *ending*."""

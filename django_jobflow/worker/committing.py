@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.db import Error, OperationalError, connections, transaction
@@ -14,7 +15,7 @@ from django_jobflow.attempts import Ending
 from django_jobflow.endings import decide
 from django_jobflow.engines import Engine
 from django_jobflow.engines.repeating import TRIES
-from django_jobflow.engines.transactions import Unanswered, never
+from django_jobflow.engines.transactions import Pending, Unanswered, never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
 from django_jobflow.outcomes import Failed, Outcome, Released, Succeeded
@@ -59,34 +60,50 @@ class Committing:
         """Take in that nothing follows after all; return what has ended by it."""
         self.transactions.end()
         self.pipeline.end()
-        return self._over()
+        return self._over(self.pipeline.take_over())
 
     def ended(self, execution: Execution) -> list[Execution]:
         """Return what has ended for good, now that the body of *execution* has."""
-        over = self._over()
-        ending = execution.ending
-        if ending is not None and self.pipeline.pending(ending):
+        ending, over = execution.ending, self.pipeline.take_over()
+        if ending is not None and (
+            self.pipeline.pending(ending) or any(each.ending is ending for each in over)
+        ):
             self._held[ending] = execution
-            return over
-        return [*over, execution]
+            return self._over(over)
+        return [*self._over(over), execution]
 
-    def held(self) -> list[Execution]:
-        """Return those whose bodies have ended, and whose transactions are not sent."""
-        return [*self._held.values()]
+    def waits_for_others(self, execution: Execution) -> bool:
+        """Say whether what is sent now has others in it, and does not come to an end."""
+        return self.pipeline.is_cut or (execution.ending is not None and bool(self._held))
 
-    def _over(self) -> list[Execution]:
+    def give_up(self) -> list[Execution]:
+        """Forget, and return, those whose bodies have ended and of which no more is known.
+
+        Called from another thread than all the rest: each is given to one of the two.
+        """
+        given_up = []
+        with suppress(KeyError):
+            while True:
+                given_up.append(self._held.popitem()[1])
+        return given_up[::-1]
+
+    def _over(self, pendings: Iterable[Pending]) -> list[Execution]:
         """Take in what has become of transactions that were pending."""
         over = []
-        for pending in self.pipeline.take_over():
+        for pending in pendings:
             execution = self._held.pop(pending.ending, None)
-            if execution is None:
+            if execution is None:  # an interrupt has left it in two places
                 continue
             execution.lost |= pending.is_lost
             if isinstance(pending.error, Unanswered):
-                execution.outcome = _cut_off(pending.error)
+                execution.outcome = _cut_off()
             elif pending.error is not None:
                 execution.outcome = outcome_of(pending.error)
             over.append(execution)
+        if self._held and not self.pipeline.has_pending:  # an interrupt has cost them their place
+            for execution in self.give_up():
+                execution.outcome = _cut_off()
+                over.append(execution)
         return over
 
     def alone(self, execution: Execution, *, tries: int = 1) -> Outcome:
@@ -111,10 +128,12 @@ class Committing:
                 if not transactions.settle(ending, is_followed):
                     raise ReservationLost(f"Job {execution.id} is held by another.")
         except _Undo as undo:
-            return undo.outcome
+            return _cut_off() if transactions.is_cut else undo.outcome
         except ReservationLost:
             execution.lost = True
         except Exception as error:
+            if transactions.is_cut or isinstance(error, Unanswered):
+                return _cut_off()
             if tries > 1 and self._is_undone(execution, outcome, error):
                 return self.alone(execution, tries=tries - 1)
             return self._after_error(execution, outcome, error)
@@ -136,8 +155,6 @@ class Committing:
         """Return how a body ended whose transaction did not end well, if there was one at all."""
         if execution.settled:
             settle.commit_hook_failed(execution.reservation, error)
-        elif isinstance(error, Unanswered):
-            return _cut_off(error)
         elif outcome is None and isinstance(error, Error):
             return unreached(error)  # the body has not begun
         elif outcome is None or isinstance(outcome, Succeeded):
@@ -231,12 +248,12 @@ class Committing:
                 group.end(execution, self.alone(execution, tries=TRIES))
 
 
-def _cut_off(error: Unanswered) -> Released:
+def _cut_off() -> Released:
     """Return the outcome of a body whose transaction may not have come to the database.
 
     If it has, and is committed, this comes too late and changes nothing.
     """
-    return Released(f"Its transaction was cut off: {error!r}")
+    return Released("The connection was lost with others.")
 
 
 def _is_of_the_database(outcome: Outcome) -> bool:

@@ -162,6 +162,8 @@ class Running:
         if execution.job._is_async:
             self.lane.give_up(execution)
             return [execution]
+        if self.slots.waits_for_others(execution):
+            execution.outcome = Released("Others that were sent before it got no answer.")
         others = self.slots.replace(execution)
         for other in others:
             other.abandoned = True

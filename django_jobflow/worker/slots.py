@@ -105,6 +105,13 @@ class Slots:
             if slot.guard.interrupt(execution, exception):
                 return
 
+    def waits_for_others(self, execution: Execution) -> bool:
+        """Say whether it is for what was sent with it that *execution* does not get on."""
+        return any(
+            slot.execution is execution and slot.committing.waits_for_others(execution)
+            for slot in self._slots
+        )
+
     def replace(self, execution: Execution) -> list[Execution]:
         """Give up the slot that is stuck in *execution*, and open another in its place.
 
@@ -224,11 +231,11 @@ class _Slot(Seat, threading.Thread):
         """Keep what it runs from being committed.
 
         Returns:
-            The others in the group of *execution*, or what was to be sent behind it.
+            The others in the group of *execution*, or what was to be sent with it.
         """
         self.is_given_up = True
         group = self.group
-        members = self.committing.held() if group is None else group.give_up()
+        members = self.committing.give_up() if group is None else group.give_up()
         self._put_back()
         self._leave_groups()
         return [each for each in members if each is not execution]

@@ -109,6 +109,12 @@ class Grouped(Patient):
             cursor.execute(f"INSERT INTO {table} ({column}) VALUES (%s)", [key])
 
 
+class Pipelined(Grouped):
+    """Is sent with others of its kind, each in its transaction."""
+
+    transactional = "pipelined"
+
+
 class Parent(Patient):
     """Enqueues another in the transaction of its end."""
 

@@ -64,6 +64,7 @@ KINDS = {
     "Recorded": Kind(share=2, asks=True),
     "Written": Kind(share=4, arguments=short, effects=1, asks=True),
     "Grouped": Kind(share=4, effects=1, asks=True),
+    "Pipelined": Kind(share=4, effects=1, asks=True),
     "Parent": Kind(share=1, effects=1, asks=True),
     "Keyed": Kind(share=2, arguments=in_group),
     "Snoozed": Kind(share=1, arguments=until_soon),

@@ -602,6 +602,42 @@ class AskingTests:
 
         assert SucceededJob.objects.get().result is True
 
+    def test_thread_of_the_body_that_shares_its_connection_is_answered_there(self, group):
+        counts = []
+
+        def count(shared):
+            with shared.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM tests_app_line")
+                counts.extend(cursor.fetchone())
+
+        def body(number):
+            write(number)
+            shared = connections["default"]
+            shared.inc_thread_sharing()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(count, shared).result()
+            shared.dec_thread_sharing()
+
+        assert {Succeeded} == {*group(body, body).outcomes().values()}
+        assert [1, 2] == counts
+
+    def test_values_are_adapted_as_the_connection_is_told_meanwhile(self, group):
+        class Word(str):
+            pass
+
+        class Dumper(psycopg.adapt.Dumper):
+            def dump(self, value):
+                return value.upper().encode()
+
+        def body(number):
+            write(number, "before")
+            connection.connection.adapters.register_dumper(Word, Dumper)
+            write(number + 10, Word("behind"))
+
+        assert {0: Succeeded} == group(body).outcomes()
+        assert [(0, "before"), (10, "BEHIND")] == ask("SELECT number, text FROM tests_app_line")
+        connection.close()
+
     def test_closed_cursor_takes_no_more(self, group):
         def body(number):
             cursor = connection.cursor()

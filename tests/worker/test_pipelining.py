@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -354,6 +355,53 @@ class PipelineTests:
         attempts = SucceededJob.objects.values_list("attempt", flat=True)
         assert {1} == {*attempts}  # that try was none of theirs
 
+    def test_one_that_asks_behind_it_is_not_to_blame(self, pipe, flights):
+        have_it("NEW.number = 8", "PERFORM pg_terminate_backend(pg_backend_pid())")
+        ACTIONS[9] = lambda: ask("SELECT 1")
+        ACTIONS[10] = lambda: ask("SELECT 1")
+
+        pipe()
+
+        assert self.all_but(8) == lines() == kept()
+        assert [[8]] == [*JobRecord.objects.values_list("args", flat=True)]
+
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_wait_for_a_lock_is_not_of_one_who_comes_behind_it(self, pipe, asks):
+        """The time limit of that one strikes, and it runs again at no cost."""
+        write(100, 100)
+        ran, is_held, is_over = [], threading.Event(), threading.Event()
+
+        def hold():
+            with transaction.atomic():
+                ask("SELECT 1 FROM tests_app_line WHERE number = 100 FOR UPDATE")
+                is_held.set()
+                is_over.wait(30)
+
+        class Waits(Job):
+            transactional = "pipelined"
+            timeout = 1
+
+            def perform(self, number):
+                ran.append(number)
+                if number == 5:
+                    if ran.count(5) > 1:
+                        is_over.set()
+                    with connection.cursor() as cursor:
+                        cursor.execute("UPDATE tests_app_line SET other = 99 WHERE number = 100")
+                if number == 8 and asks:
+                    ask("SELECT 1")
+                write(number, number)
+
+        with ThreadPoolExecutor(1) as pool:
+            holding = pool.submit(elsewhere, hold)
+            assert is_held.wait(30)
+            pipe(Waits)
+            holding.result()
+
+        assert [*self.all_but(), 100] == lines()
+        assert self.all_but() == kept()
+        assert 2 == ran.count(8)
+
     def test_session_that_forgets_what_is_prepared_costs_nothing(self, pipe, flights):
         ACTIONS[8] = lambda: elsewhere(lambda: None) or direct_deallocate()
 
@@ -440,19 +488,26 @@ class PipelineTests:
                 slot._run_one(execution)
 
             others = slot.give_up(executions[-1])
-            held = slot.committing.held()
-            elsewhere(
-                lambda: JobRecord.objects.filter(pk__in=[each.id for each in held]).update(
-                    reserved_by="another"
-                )
-            )
+            unsent = JobRecord.objects.filter(pk__in=[each.id for each in executions[FIRST:]])
+            elsewhere(lambda: unsent.update(reserved_by="another"))
             slot._end_pending()
 
-        assert COUNT - FIRST - 1 == len(others)
-        assert [*others, executions[-1]] == held
+        assert executions[FIRST:-1] == others
         assert [*range(FIRST)] == lines() == kept()
-        assert all(each.lost for each in held)
-        assert [] == slot.committing.held()
+        assert FIRST == len(slot.slots.finished.__self__.take_all())
+
+    def test_chain_whose_connection_is_lost_ends_quietly(self, slot):
+        pipeline = slot.committing.pipeline
+        with pipeline.next():
+            ask("SELECT 1")
+            pipeline.is_begun = True  # as ``settle`` says where another follows
+        pid = connection.connection.info.backend_pid
+        elsewhere(lambda: ask("SELECT pg_terminate_backend(%s, 10000)", [pid]))
+
+        slot._end_pending()
+
+        assert not connection.in_atomic_block
+        assert [] == lines()
 
     def test_connection_is_left_as_it_was(self, pipe, slot):
         seen = []
@@ -472,24 +527,33 @@ class PipelineTests:
         assert first is last
         assert [(False, []), False] == rest
 
-    def test_interrupt_at_any_place_loses_nothing(self, pipe):
-        """Each that succeeds has its row, and each that does not has none."""
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_interrupt_at_any_place_loses_nothing(self, pipe, asks):
+        """A body that goes on after one has all of its rows, or none and no success."""
         at = 1
         while True:
             interrupt = Interrupt(at)
 
             def look(interrupt=interrupt):
+                first = connection.cursor()
+                first.execute(WRITE, [100, 100])
+                write(101, 101)
                 with suppress(SoftTimeout), interrupt:
-                    ask("SELECT 1")
+                    ask("SELECT 1") if asks else first.rowcount
+                write(102, 102)
 
             ACTIONS[8] = look
 
             pipe()
 
-            assert lines() == kept(), interrupt.place
-            failed = [*JobRecord.objects.values_list("args", flat=True)]
-            assert self.all_but() == sorted([*kept(), *(args[0] for args in failed)])
-            assert {JobState.FAILED} >= {*JobRecord.objects.values_list("state", flat=True)}
+            more = [100, 101, 102] if 8 in kept() else []
+            assert [*kept(), *more] == lines(), interrupt.place
+            left = {
+                args[0]: state for args, state in JobRecord.objects.values_list("args", "state")
+            }
+            assert self.all_but() == sorted([*kept(), *left]), interrupt.place
+            assert {JobState.FAILED} >= {*left.values()}, interrupt.place
+            assert {8} >= {*left}, interrupt.place
             if interrupt.place is None:
                 break
             JobRecord.objects.all().delete()

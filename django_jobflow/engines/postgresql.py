@@ -101,6 +101,11 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
     def _usual(self) -> Usual:
         return Usual(SLOW)
 
+    @cached_property
+    def suspects(self) -> set[int]:
+        """Ids of what was sent with others, and got no answer."""
+        return set()
+
     def is_undone(self, error: Exception) -> bool:
         return code_of(error) == DEADLOCK
 

@@ -273,7 +273,7 @@ class Deferring(Withholding, Chain):
         """Do what the base does, and open the savepoint of the present body."""
         if not self._unsent and (self._is_open or not self._is_inside):
             return
-        with self._lossless():
+        with self._raw.lock, self._lossless():
             others, mine = self._unsent[: self._mark], self._unsent[self._mark :]
             words = [] if self._is_open or not self._is_inside else self._opening()
             self._forget()

@@ -343,7 +343,7 @@ class Whole(NamedTuple):
 
 
 def commit_each(
-    connection: Any, wholes: Sequence[Whole], *, prepares: bool = True
+    connection: Any, wholes: Sequence[Whole], *, prepares: bool = True, blames: bool = False
 ) -> list[Exception | None]:
     """Execute *wholes*, each a transaction of its own, in one round trip and with one flush.
 
@@ -353,16 +353,19 @@ def commit_each(
 
     Args:
         prepares: Whether the session may keep their statements.
+        blames: Whether there is but one, and it is the one to blame if the connection is lost.
 
     Returns:
         For each of them None if it is committed, ``Unhit`` if its statement hit nothing, or
         what the server has against it. The first that fails is the last of these: what is
         behind that was not executed. Where the connection was lost, ``Unanswered`` for all of
-        which nothing is known, or its error where there is but one.
+        which nothing is known, or its error for the one to blame.
     """
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[PGresult] = []
     lost: Exception | None = None
+    if connection.connection.closed:  # by somebody else
+        return [Unanswered("The connection was closed.") for _ in wholes]
     try:
         with connection.wrap_database_errors:
             if prepares:
@@ -387,7 +390,7 @@ def commit_each(
             return ends
     committed = 0 if len(wholes) > 1 else sum(each is None for each in ends)
     unknown = wholes[committed:]
-    why = [lost] if len(wholes) == 1 else [Unanswered(str(lost)) for _ in unknown]
+    why = [lost] if blames else [Unanswered(str(lost)) for _ in unknown]
     return [*ends[:committed], *why[: len(unknown)]]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import InternalError
 from psycopg.pq import TransactionStatus
 
-from django_jobflow.attempts import Ending
+from django_jobflow.attempts import Ending, Reservation
 from django_jobflow.engines import postgresql_direct as direct
 from django_jobflow.engines.postgresql_ends import gone_alone
 from django_jobflow.engines.postgresql_session import UNPREPARED
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django_jobflow.engines.postgresql import PostgreSQLEngine
 
 LONGEST = 0.02  # seconds that the first may wait for others
+GIVEN_BACK = 5  # times, after which one goes alone though nobody here knows why
 
 
 @dataclass(slots=True, eq=False)
@@ -103,9 +104,6 @@ class Pipelining(Withholding, ChainedTransactions):
         self._is_inside = False
         if self._is_void:
             raise InternalError("A statement of this transaction has failed.")
-        goes_alone = _was_given_back(ending)
-        if goes_alone:
-            self._send_others()
         unit = self._unit_of(connection, ending)
         if unit is None:
             self._send_all()
@@ -114,13 +112,13 @@ class Pipelining(Withholding, ChainedTransactions):
             return super().settle(ending, is_followed if self._has_asked else never)
         self._add(unit)
         connection.run_on_commit = []
-        is_last = goes_alone or self._is_full() or not self._has_nothing_else(connection)
+        is_last = self._is_full() or not self._has_nothing_else(connection)
         self.is_begun = not is_last and is_followed()
         return self.is_begun or self._send_with(unit)
 
     def _send_with(self, unit: Unit) -> bool:
         """Send all there is, of which *unit* is the last; say whether that was still its own."""
-        self._send_units()
+        self._send_units(unit)
         self._over.remove(unit)
         if unit.error is not None:
             raise unit.error
@@ -200,11 +198,12 @@ class Pipelining(Withholding, ChainedTransactions):
     # Sending
 
     def _send_before(self) -> None:
-        if self._is_inside:
-            self._has_asked = True
-            self._send_all()
-        else:
-            self._send_units()
+        with self._raw.lock:  # a thread of the body's may have something to say, too
+            if self._is_inside:
+                self._has_asked = True
+                self._send_all()
+            else:
+                self._send_units()
 
     def _send_all(self) -> None:
         self._send_others()
@@ -215,11 +214,15 @@ class Pipelining(Withholding, ChainedTransactions):
         """Send what has ended; what keeps that from its end is no fault of the present body."""
         if not self._units:
             return
-        was_cut, self.is_cut = self.is_cut, True
-        self._send_units()
+        try:
+            self._send_units()
+        except BaseException as interrupt:
+            # One that the body may catch has cost it nothing, if the connection is there.
+            self.is_cut = self._raw.closed or not isinstance(interrupt, Exception)
+            raise
         if self._raw.closed:
+            self.is_cut = True
             raise Unanswered("The connection was lost.")
-        self.is_cut = was_cut
 
     def _send_own(self) -> None:
         """Begin a transaction with what the present body has executed so far."""
@@ -232,7 +235,7 @@ class Pipelining(Withholding, ChainedTransactions):
     def ask(self, statement: Statement) -> None:
         if not self._is_inside or statement not in self._unsent:
             return
-        with self._lossless():
+        with self._raw.lock, self._lossless():
             place = self._unsent.index(statement)
             later = self._unsent[place + 1 :]
             del self._unsent[place:]
@@ -249,38 +252,58 @@ class Pipelining(Withholding, ChainedTransactions):
         yield
         self._is_void = was_void
 
-    def _send_units(self) -> None:
+    def _send_units(self, own: Unit | None = None) -> None:
         """Send what has ended, and take in what came of it.
 
         What the database has undone for the sake of another is sent again: it is all there.
-        """
-        while self._units:
-            units = self._units
-            for unit in units:
-                unit.error = Unanswered("It was interrupted.")  # unless it is known better
-            self._over += units
-            self._units = []
-            began = time.monotonic()
-            ends = self._commit(units)
-            behind = units[len(ends) :]  # one that failed
-            # It may have been the disk: what the statement alone takes, the next one will tell.
-            self._is_slow = self._usual.is_exceeded_since(began, len(units))
-            for unit, error in zip(units, ends, strict=False):
-                self._take_in(unit, error)
-            for unit in behind:
-                self._send_again(unit)
 
-    def _commit(self, units: list[Unit]) -> list[Exception | None]:
+        Args:
+            own: That of the present body.
+        """
+        try:
+            while self._units:
+                self.waits_for_others = any(unit is not own for unit in self._units)
+                self._send_once()
+        finally:
+            self.waits_for_others = False
+
+    def _send_once(self) -> None:
+        units, suspects = self._units, self.engine.suspects
+        for unit in units:
+            unit.error = Unanswered("It was interrupted.")  # unless it is known better
+        self._over += units
+        self._units = []
+        blames = len(units) == 1 and self.goes_alone(units[0].ending.reservation)
+        suspects.update(unit.ending.reservation.id for unit in units)
+        began = time.monotonic()
+        ends = self._commit(units, blames=blames)
+        # It may have been the disk: what the statement alone takes, the next one will tell.
+        self._is_slow = self._usual.is_exceeded_since(began, len(units))
+        for unit, error in zip(units, ends, strict=False):
+            self._take_in(unit, error)
+        for unit in units[len(ends) :]:  # behind one that failed
+            self._send_again(unit)
+
+    def goes_alone(self, reservation: Reservation) -> bool:
+        surplus = reservation.reserved_count - reservation.attempt
+        return reservation.id in self.engine.suspects or surplus > GIVEN_BACK
+
+    def _commit(self, units: list[Unit], *, blames: bool) -> list[Exception | None]:
         self._is_sending = True
         try:
             with self._raw.lock:
                 wholes = [each.whole for each in units]
-                return direct.commit_each(self._connection, wholes, prepares=self.engine.prepares)
+                prepares = self.engine.prepares
+                return direct.commit_each(
+                    self._connection, wholes, prepares=prepares, blames=blames
+                )
         finally:
             self._is_sending = False
 
     def _take_in(self, unit: Unit, error: Exception | None) -> None:
         unit.tries += 1
+        if not isinstance(error, Unanswered):
+            self.engine.suspects.discard(unit.ending.reservation.id)
         if error is None:
             unit.error = None
             for _, hook, _ in unit.hooks:
@@ -302,11 +325,3 @@ class Pipelining(Withholding, ChainedTransactions):
             return False
         self.engine.note_refusal(error)
         return code_of(error) in UNPREPARED or self.engine.is_undone(error)
-
-
-def _was_given_back(ending: Ending) -> bool:
-    """Say whether its record was held before, to no end: it may have cost others theirs, too.
-
-    That counts as no attempt, so one of these is sent alone, and found if it does so again.
-    """
-    return ending.reservation.reserved_count > ending.reservation.attempt

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.db import OperationalError
 
-from django_jobflow.attempts import Ending
+from django_jobflow.attempts import Ending, Reservation
 
 if TYPE_CHECKING:
     from django_jobflow.engines.settling import Settling
@@ -49,10 +49,12 @@ class Transactions:
         is_begun: Whether the next one has begun already.
         is_cut: Whether the present one has not come to its end since others that were pending
             have not.
+        waits_for_others: Whether others are being sent just now, with it or before it.
     """
 
     is_begun = False
     is_cut = False
+    waits_for_others = False
 
     def __init__(self, engine: Settling) -> None:
         self.engine = engine
@@ -86,6 +88,10 @@ class Transactions:
 
     def pending(self, ending: Ending) -> bool:
         """Say whether it is not known yet what comes of the transaction with *ending*."""
+        return False
+
+    def goes_alone(self, reservation: Reservation) -> bool:
+        """Say whether *reservation* must not be sent with others: it may cost them theirs."""
         return False
 
     def take_over(self) -> list[Pending]:

@@ -18,7 +18,7 @@ from django_jobflow.engines.repeating import TRIES
 from django_jobflow.engines.transactions import Pending, Unanswered, never
 from django_jobflow.exceptions import ReservationLost
 from django_jobflow.execute import outcome_of
-from django_jobflow.outcomes import Failed, Outcome, Released, Succeeded
+from django_jobflow.outcomes import Cancelled, Failed, Outcome, Released, Succeeded
 from django_jobflow.worker.connections import unreached
 from django_jobflow.worker.execution import Execution
 
@@ -73,8 +73,8 @@ class Committing:
         return [*self._over(over), execution]
 
     def waits_for_others(self, execution: Execution) -> bool:
-        """Say whether what is sent now has others in it, and does not come to an end."""
-        return self.pipeline.is_cut or (execution.ending is not None and bool(self._held))
+        """Say whether what is sent now is not, or not only, what *execution* has to say."""
+        return execution.is_pipelined and self.pipeline.waits_for_others
 
     def give_up(self) -> list[Execution]:
         """Forget, and return, those whose bodies have ended and of which no more is known.
@@ -128,11 +128,13 @@ class Committing:
                 if not transactions.settle(ending, is_followed):
                     raise ReservationLost(f"Job {execution.id} is held by another.")
         except _Undo as undo:
-            return _cut_off() if transactions.is_cut else undo.outcome
+            is_cancelled = isinstance(undo.outcome, Cancelled)
+            return _cut_off() if transactions.is_cut and not is_cancelled else undo.outcome
         except ReservationLost:
             execution.lost = True
         except Exception as error:
-            if transactions.is_cut or isinstance(error, Unanswered):
+            is_cut = transactions.is_cut or isinstance(error, Unanswered)
+            if is_cut and not execution.settled:
                 return _cut_off()
             if tries > 1 and self._is_undone(execution, outcome, error):
                 return self.alone(execution, tries=tries - 1)

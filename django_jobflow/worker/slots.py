@@ -204,11 +204,13 @@ class _Slot(Seat, threading.Thread):
         if self._distrusts or self.is_given_up or self.group is not None:
             return False
         present, following = self.execution, self._look_ahead()
-        return (
-            isinstance(following, Execution)
-            and following.commits_alone
-            and present is not None
-            and following.is_pipelined == present.is_pipelined
+        if present is None or not isinstance(following, Execution) or not following.commits_alone:
+            return False
+        if not present.is_pipelined:
+            return not following.is_pipelined
+        goes_alone = self.committing.pipeline.goes_alone
+        return following.is_pipelined and not (
+            goes_alone(present.reservation) or goes_alone(following.reservation)
         )
 
     def _look_ahead(self) -> Execution | Call | None:

@@ -365,42 +365,140 @@ class PipelineTests:
         assert self.all_but(8) == lines() == kept()
         assert [[8]] == [*JobRecord.objects.values_list("args", flat=True)]
 
-    @pytest.mark.parametrize("asks", [True, False])
-    def test_wait_for_a_lock_is_not_of_one_who_comes_behind_it(self, pipe, asks):
-        """The time limit of that one strikes, and it runs again at no cost."""
+    @pytest.fixture
+    def locked(self):
+        """Hold a lock elsewhere until the event is set that this returns."""
         write(100, 100)
-        ran, is_held, is_over = [], threading.Event(), threading.Event()
+        is_held, is_over = threading.Event(), threading.Event()
 
         def hold():
             with transaction.atomic():
                 ask("SELECT 1 FROM tests_app_line WHERE number = 100 FOR UPDATE")
                 is_held.set()
-                is_over.wait(30)
+                is_over.wait(60)
 
+        with ThreadPoolExecutor(1) as pool:
+            holding = pool.submit(elsewhere, hold)
+            assert is_held.wait(30)
+            yield is_over
+            is_over.set()
+            holding.result()
+
+    @pytest.fixture
+    def ran(self):
+        """Return which bodies have run; the fifth writes to what is locked."""
+        return []
+
+    @pytest.fixture
+    def waits(self, ran):
         class Waits(Job):
             transactional = "pipelined"
             timeout = 1
 
             def perform(self, number):
                 ran.append(number)
+                if action := ACTIONS.get(number):
+                    action()
                 if number == 5:
-                    if ran.count(5) > 1:
-                        is_over.set()
                     with connection.cursor() as cursor:
                         cursor.execute("UPDATE tests_app_line SET other = 99 WHERE number = 100")
-                if number == 8 and asks:
-                    ask("SELECT 1")
                 write(number, number)
 
-        with ThreadPoolExecutor(1) as pool:
-            holding = pool.submit(elsewhere, hold)
-            assert is_held.wait(30)
-            pipe(Waits)
-            holding.result()
+        return Waits
+
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_wait_for_a_lock_is_not_of_one_who_comes_behind_it(
+        self, pipe, waits, ran, locked, asks
+    ):
+        """The time limit of that one strikes, and it runs again at no cost."""
+        ACTIONS[5] = lambda: ran.count(5) > 1 and locked.set()
+        if asks:
+            ACTIONS[8] = lambda: ask("SELECT 1")
+
+        pipe(waits)
 
         assert [*self.all_but(), 100] == lines()
         assert self.all_but() == kept()
         assert 2 == ran.count(8)
+
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_one_that_waits_for_a_lock_for_ever_is_found(self, pipe, waits, ran, locked, asks):
+        if asks:
+            ACTIONS[8] = lambda: ask("SELECT 1")
+
+        pipe(waits)
+
+        assert [*self.all_but(5), 100] == lines()
+        assert self.all_but(5) == kept()
+        [record] = JobRecord.objects.all()
+        assert ([5], JobState.FAILED, 1) == (record.args, record.state, record.attempt)
+        assert "JobTimeout" in record.errors[0]["exception"]
+        assert 2 == ran.count(5)
+
+    def test_body_that_closes_the_connection_costs_nobody_else_an_attempt(self, pipe, flights):
+        ACTIONS[8] = lambda: connection.close()
+
+        pipe()
+
+        assert self.all_but(8) == lines() == kept()
+        assert [[8]] == [*JobRecord.objects.values_list("args", flat=True)]
+        assert {1} == {*SucceededJob.objects.values_list("attempt", flat=True)}
+
+    def test_thread_of_a_body_that_shares_its_connection_is_answered_there(self, pipe):
+        counts = []
+
+        def count(shared):
+            with shared.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM tests_app_line")
+                counts.extend(cursor.fetchone())
+
+        def share():
+            write(100, 100)
+            shared = connections["default"]
+            shared.inc_thread_sharing()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(count, shared).result()
+            shared.dec_thread_sharing()
+            raise ValueError("no")
+
+        ACTIONS[8] = share
+
+        pipe()
+
+        assert [9] == counts
+        assert self.all_but(8) == lines() == kept()
+
+    def test_only_the_last_of_a_flight_waits_for_the_disk(self, pipe, flights):
+        have_it("current_setting('synchronous_commit') = 'off'", "NEW.other := -1 - NEW.number")
+
+        pipe()
+
+        off = ask("SELECT number FROM tests_app_line WHERE other < 0 ORDER BY 1")
+        assert [(number,) for number in range(FIRST, COUNT - 1)] == off
+        assert [COUNT - FIRST] == flights
+
+    def test_commits_before_one_that_fails_are_flushed(self, pipe, flights, monkeypatch):
+        said = []
+        say = direct.say
+        monkeypatch.setattr(direct, "say", lambda *words: (said.append(words[1]), say(*words)))
+        ACTIONS[8] = lambda: write(7)
+
+        pipe()
+
+        flushed = f"ROLLBACK; BEGIN; {direct.FLUSHED}; COMMIT"
+        assert [flushed] == [words for words in said if not words.startswith("NOTIFY")]
+        assert self.all_but(8) == lines() == kept()
+
+    def test_commits_that_cannot_be_flushed_are_not_believed(self, pipe, flights, monkeypatch):
+        monkeypatch.setattr(direct, "FLUSHED", "SELECT 1 / 0")
+        ACTIONS[8] = lambda: write(7)
+
+        pipe()
+
+        assert self.all_but(8) == lines() == kept()
+        [record] = JobRecord.objects.all()
+        assert ([8], JobState.FAILED) == (record.args, record.state)
+        assert "tests_app_line_pkey" in record.errors[0]["message"]
 
     def test_session_that_forgets_what_is_prepared_costs_nothing(self, pipe, flights):
         ACTIONS[8] = lambda: elsewhere(lambda: None) or direct_deallocate()

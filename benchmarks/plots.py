@@ -27,7 +27,7 @@ class Plot(NamedTuple):
 
 
 # What comes after the names of the jobs that write a row where they do so in another transaction.
-WAYS = ("transactional", "grouped")
+WAYS = ("transactional", "pipelined", "grouped")
 
 PLOTS = [
     Plot("drain", "no-op jobs a second", "drain", "noop"),

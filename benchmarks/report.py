@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Results], str]] = {
     "peers": tables.of_peers,
     "settings": tables.settings,
     "sides": tables.side_by_side,
+    "transactions": tables.of_transactions,
 }
 
 

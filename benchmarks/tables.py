@@ -15,6 +15,14 @@ BY_ORM, BARE = "INSERT by the ORM", "bare INSERT"
 # What these two are called on a side that has Django, and on one that has not.
 INSERTS = {BY_ORM: ("insert", "insert-orm"), BARE: ("insert-raw", "insert")}
 
+OUR_INSERTS = [names[0] for names in INSERTS.values()]
+ENDINGS = {
+    "False": "",
+    "True": "-transactional",
+    '"pipelined"': "-pipelined",
+    '"grouped"': "-grouped",
+}
+
 # Title of the column, and the suite and the measure that stand in it.
 COLUMNS = [
     ("no-op, jobs/s", "drain", "noop"),
@@ -47,6 +55,21 @@ def side_by_side(results: Results) -> str:
         for side, said in results.sides.items()
     ]
     return table(titles, rows)
+
+
+def of_transactions(results: Results) -> str:
+    """Return what our own jobs with one INSERT cost, by where its transaction ends."""
+    rows = [
+        [
+            f"`{value}`",
+            *(shown(results.ended("real", OURS, f"{body}{ending}")) for body in OUR_INSERTS),
+            shown(results.ended("disk", OURS, f"{OUR_INSERTS[-1]}{ending}")),
+            shown(results.ended("real", OURS, f"{OUR_INSERTS[-1]}{ending}, transactions a job")),
+        ]
+        for value, ending in ENDINGS.items()
+    ]
+    titles = [BY_ORM, BARE, "that on a slower disk", "its transactions a job"]
+    return table(["`transactional`", *titles], rows)
 
 
 def measure_of(said: Mapping[str, Any], measure: str) -> str:

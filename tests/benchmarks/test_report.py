@@ -89,6 +89,24 @@ def test_plots_compare_the_same_body():
     assert [("ours, grouped", 4.0), ("pgqueuer", 3.0)] == bars["real"]
 
 
+def test_transactions_stand_side_by_side():
+    figures = [
+        Figure(suite=suite, side="ours", measure=measure, runs=[runs])
+        for suite, measure, runs in [
+            ("real", "insert-grouped", 400.0),
+            ("real", "insert-raw-grouped", 900.0),
+            ("real", "insert-raw-grouped, until settled", 800.0),
+            ("real", "insert-raw-grouped, transactions a job", 0.5),
+            ("disk", "insert-raw-grouped", 700.0),
+        ]
+    ]
+
+    rows = tables.of_transactions(Results(figures=figures)).splitlines()
+
+    assert '| `"grouped"` | 400 | 800 | 700 | 0.50 |' == rows[-1]
+    assert "| `False` | - | - | - | - |" == rows[2]
+
+
 def test_only_the_marked_part_of_a_page_is_filled():
     page = "before\n<!-- results: about -->\nold\n<!-- end of results -->\nafter\n"
 

@@ -8,7 +8,8 @@ that is needed; inside a transaction of the caller a statement must not fail for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import md5
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from django.db import Error
 from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 from psycopg.generators import execute, fetch_many, send
-from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from django_jobflow.engines.transactions import Unanswered
@@ -210,32 +211,22 @@ def _asked(
         raise
 
 
-class Flight:
-    """Several messages that go in one round trip; it ends with the answers to all of them.
+@contextmanager
+def flight(connection: Any) -> Iterator[PGconn]:
+    """Have several messages go in one round trip; it ends with the answers to all of them.
 
     What is still to come when it is left by an error would be taken for later answers, so the
-    connection is closed.
+    connection is closed then.
     """
-
-    __slots__ = ("_connection", "_pgconn")
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._pgconn: PGconn = connection.connection.pgconn
-
-    def __enter__(self) -> PGconn:
-        self._pgconn.enter_pipeline_mode()
-        return self._pgconn
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            if kind is None:
-                self._pgconn.exit_pipeline_mode()
-                return
-        except BaseException:
-            self._connection.close()
-            raise
-        self._connection.close()
+    pgconn: PGconn = connection.connection.pgconn
+    try:
+        pgconn.enter_pipeline_mode()
+        yield pgconn
+        pgconn.exit_pipeline_mode()
+    except BaseException:  # also where an interrupt comes before whoever is to send
+        if pgconn.pipeline_status or pgconn.status != ConnStatus.OK:
+            connection.close()
+        raise
 
 
 def row_and_word(
@@ -256,7 +247,7 @@ def row_and_word(
     with connection.wrap_database_errors:
         _keep(connection, statement)
         try:
-            with Flight(connection) as pgconn:
+            with flight(connection) as pgconn:
                 pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
                 pgconn.pipeline_sync()  # commits
                 pgconn.send_query_params(word.encode(), None)
@@ -305,7 +296,7 @@ def end_transaction(
     with connection.wrap_database_errors:
         _keep(connection, statement)
         try:
-            with Flight(connection) as pgconn:
+            with flight(connection) as pgconn:
                 if before is not None:
                     pgconn.send_query_params(before, None)
                 pgconn.send_query_prepared(statement.name, texts(values))
@@ -372,7 +363,7 @@ def commit_each(
                 own = {each.statement for each in wholes}
                 for statement in {BEGIN, COMMIT, CHAIN, UNFLUSHED} | own:
                     _keep(connection, statement)
-            with Flight(connection) as pgconn:
+            with flight(connection) as pgconn:
                 _send_wholes(pgconn, wholes, prepares=prepares)
                 raw.wait(_answers(pgconn, answers))
     except Error as error:
@@ -532,7 +523,7 @@ def say_all(connection: Any, statements: Sequence[bytes]) -> None:
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[PGresult] = []
     with connection.wrap_database_errors:
-        with Flight(connection) as pgconn:
+        with flight(connection) as pgconn:
             last = None
             for text in statements:
                 if text == last:

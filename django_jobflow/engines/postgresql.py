@@ -103,7 +103,7 @@ class PostgreSQLEngine(PostgreSQLStoring, PostgreSQLPromoting, SurveyingAtOnce, 
 
     @cached_property
     def suspects(self) -> set[int]:
-        """Ids of what was sent with others, and got no answer."""
+        """Ids of what is on its way with its transaction, and of what has got no answer."""
         return set()
 
     def is_undone(self, error: Exception) -> bool:

@@ -197,16 +197,21 @@ class Deferring(Withholding, Chain):
     ) -> Any:
         if driver is None or self._is_open or self._unsent:
             return super()._execute_now(execute, sql, params, many, context, driver)
-        with self._opened_by_message() as opening:
+        with self._raw.lock, self._opened_by_message() as opening:
             result = execute(opening + sql, params, many, context)
             pass_over(opening, driver)
             return result
 
     def ask(self, statement: Statement) -> None:
-        if not self._is_inside or statement not in (mine := self._unsent[self._mark :]):
+        if self._raw is None:
             return
+        with self._raw.lock:
+            if self._is_inside and statement in self._unsent[self._mark :]:
+                self._send_asked(statement)
+
+    def _send_asked(self, statement: Statement) -> None:
         was_broken, self._is_broken = self._is_broken, True
-        place = self._mark + mine.index(statement)
+        place = self._unsent.index(statement)
         later = self._unsent[place + 1 :]
         del self._unsent[place:]
         error = self._error_of(statement)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django_jobflow.engines.postgresql import PostgreSQLEngine
 
 LONGEST = 0.02  # seconds that the first may wait for others
+MOST_SUSPECTS = 10_000  # that are remembered: who ends in another way is not taken out
 GIVEN_BACK = 5  # times, after which one goes alone though nobody here knows why
 
 
@@ -36,11 +37,13 @@ class Unit(Pending):
     Attributes:
         whole: As it is sent.
         hooks: What is to run once it is committed.
+        is_suspect: Whether it got no answer when it was sent before, with others.
         tries: How often it was sent.
     """
 
     whole: direct.Whole = field(kw_only=True)
     hooks: list[Any] = field(kw_only=True)
+    is_suspect: bool = field(kw_only=True)
     tries: int = 0
 
 
@@ -59,6 +62,7 @@ class Pipelining(Withholding, ChainedTransactions):
         ChainedTransactions.__init__(self, engine)
         self._units: list[Unit] = []
         self._over: list[Pending] = []
+        self._suspects = engine.suspects
         self._taking: AbstractContextManager[None] | None = None
         self._has_asked = False
         self._is_void = False  # not all that the body has executed will be there
@@ -67,7 +71,7 @@ class Pipelining(Withholding, ChainedTransactions):
 
     @contextmanager
     def next(self) -> Iterator[None]:
-        self.is_cut = False
+        self.is_cut = self.waits_for_others = False
         with super().next():
             self._begin_body()
             try:
@@ -138,7 +142,8 @@ class Pipelining(Withholding, ChainedTransactions):
             return None
         texts = [each.text.encode() for each in self._unsent]
         whole = direct.Whole(texts, prepared, direct.texts(values.values()))
-        return Unit(ending, whole=whole, hooks=connection.run_on_commit)
+        is_suspect = ending.reservation.id in self._suspects
+        return Unit(ending, whole=whole, hooks=connection.run_on_commit, is_suspect=is_suspect)
 
     def _goes_as_a_whole(self, connection: Any) -> bool:
         """Say whether nothing of the present transaction was sent, and nobody is in the way."""
@@ -233,9 +238,14 @@ class Pipelining(Withholding, ChainedTransactions):
             self._send(["BEGIN"] if begins else [], mine)
 
     def ask(self, statement: Statement) -> None:
-        if not self._is_inside or statement not in self._unsent:
+        if self._raw is None:
             return
-        with self._raw.lock, self._lossless():
+        with self._raw.lock:
+            if self._is_inside and statement in self._unsent:
+                self._send_asked(statement)
+
+    def _send_asked(self, statement: Statement) -> None:
+        with self._lossless():
             place = self._unsent.index(statement)
             later = self._unsent[place + 1 :]
             del self._unsent[place:]
@@ -268,17 +278,19 @@ class Pipelining(Withholding, ChainedTransactions):
             self.waits_for_others = False
 
     def _send_once(self) -> None:
-        units, suspects = self._units, self.engine.suspects
+        units = self._units
         for unit in units:
             unit.error = Unanswered("It was interrupted.")  # unless it is known better
         self._over += units
         self._units = []
-        blames = len(units) == 1 and self.goes_alone(units[0].ending.reservation)
-        suspects.update(unit.ending.reservation.id for unit in units)
+        if len(self._suspects) > MOST_SUSPECTS:
+            self._suspects.clear()
+        self._suspects.update(unit.ending.reservation.id for unit in units)
         began = time.monotonic()
-        ends = self._commit(units, blames=blames)
-        # It may have been the disk: what the statement alone takes, the next one will tell.
-        self._is_slow = self._usual.is_exceeded_since(began, len(units))
+        ends = self._commit(units, blames=len(units) == 1 and units[0].is_suspect)
+        if not isinstance(ends[0], Unanswered):
+            # It may have been the disk: what the statement alone takes, the next one will tell.
+            self._is_slow = self._usual.is_exceeded_since(began, len(units))
         for unit, error in zip(units, ends, strict=False):
             self._take_in(unit, error)
         for unit in units[len(ends) :]:  # behind one that failed
@@ -286,7 +298,7 @@ class Pipelining(Withholding, ChainedTransactions):
 
     def goes_alone(self, reservation: Reservation) -> bool:
         surplus = reservation.reserved_count - reservation.attempt
-        return reservation.id in self.engine.suspects or surplus > GIVEN_BACK
+        return reservation.id in self._suspects or surplus > GIVEN_BACK
 
     def _commit(self, units: list[Unit], *, blames: bool) -> list[Exception | None]:
         self._is_sending = True
@@ -303,7 +315,7 @@ class Pipelining(Withholding, ChainedTransactions):
     def _take_in(self, unit: Unit, error: Exception | None) -> None:
         unit.tries += 1
         if not isinstance(error, Unanswered):
-            self.engine.suspects.discard(unit.ending.reservation.id)
+            self._suspects.discard(unit.ending.reservation.id)
         if error is None:
             unit.error = None
             for _, hook, _ in unit.hooks:

@@ -248,8 +248,15 @@ class Coordinator:
 
         Only the end of the process ends such a body, and until then it must not run beside its
         next attempt. So this process leaves, where another takes its place: what else runs is
-        given the time of a stop, and the stuck ones are settled last.
+        given the time of a stop, and the stuck ones are settled last. But those whose bodies are
+        over are given back at once, where it is for others that they wait.
         """
+        waiting = [each for each in overdue if self.running.waits_for_others(each)]
+        if waiting:
+            self._take_in(self.running.give_up(waiting))
+            overdue = [each for each in overdue if each not in waiting]
+        if not overdue:
+            return
         if self.vitals.is_watched:
             self._leave("a job does not stop", patiently=False)
         others = len(self.running) - len(overdue)

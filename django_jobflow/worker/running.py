@@ -149,6 +149,10 @@ class Running:
             for ended in self.abandon(execution, timed_out(execution.reservation))
         ]
 
+    def waits_for_others(self, execution: Execution) -> bool:
+        """Say whether the body of *execution* is over, and what was sent with it has no answer."""
+        return execution.ending is not None and self.slots.waits_for_others(execution)
+
     def abandon(self, execution: Execution, outcome: Outcome) -> list[Execution]:
         """Settle an execution without waiting for its body, which runs on to no effect.
 
@@ -163,7 +167,7 @@ class Running:
             self.lane.give_up(execution)
             return [execution]
         if self.slots.waits_for_others(execution):
-            execution.outcome = Released("Others that were sent before it got no answer.")
+            execution.outcome = Released("Others that were sent with it got no answer.")
         others = self.slots.replace(execution)
         for other in others:
             other.abandoned = True

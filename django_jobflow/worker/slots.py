@@ -208,9 +208,14 @@ class _Slot(Seat, threading.Thread):
             return False
         if not present.is_pipelined:
             return not following.is_pipelined
+        # The time limit of the last is that of all which are sent with it.
+        is_alike = following.reservation.timeout == present.reservation.timeout
         goes_alone = self.committing.pipeline.goes_alone
-        return following.is_pipelined and not (
-            goes_alone(present.reservation) or goes_alone(following.reservation)
+        return (
+            following.is_pipelined
+            and is_alike
+            and not goes_alone(present.reservation)
+            and not goes_alone(following.reservation)
         )
 
     def _look_ahead(self) -> Execution | Call | None:

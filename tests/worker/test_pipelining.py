@@ -13,6 +13,9 @@ from django_jobflow.declare import registry
 from django_jobflow.exceptions import SoftTimeout
 from django_jobflow.models import JobRecord, SucceededJob
 from django_jobflow.states import JobState
+from django_jobflow.worker.coordinator import Coordinator
+from django_jobflow.worker.options import WorkerOptions
+from django_jobflow.worker.vitals import Vitals
 from tests.app.models import Order
 from tests.threads import elsewhere
 from tests.worker.groups import ACTIONS, kept, started
@@ -128,11 +131,11 @@ class PipelineTests:
                     if number not in ACTIONS.get("silent", ()):
                         write(number, number)
 
-            def pipe(job=Piped, count=COUNT):
+            def pipe(job=Piped, work=lambda: drain(threads=1)):
                 ran.clear()
-                for number in range(count):
+                for number in range(COUNT):
                     (job if number != ACTIONS.get("odd") else ACTIONS["odd job"]).enqueue(number)
-                drain(threads=1)
+                work()
                 return ran
 
             yield pipe
@@ -420,6 +423,25 @@ class PipelineTests:
         assert [*self.all_but(), 100] == lines()
         assert self.all_but() == kept()
         assert 2 == ran.count(8)
+
+    def test_wait_for_a_lock_ends_no_worker_whose_bodies_are_over(self, pipe, waits, ran, locked):
+        ACTIONS[5] = lambda: ran.count(5) > 1 and locked.set()
+        options = WorkerOptions(database="default", drain=True, threads=1)
+        coordinator = Coordinator(options, Vitals(threads=1))
+
+        pipe(waits, coordinator.run)
+
+        assert coordinator.drained
+        assert self.all_but() == kept()
+
+    def test_time_limits_of_others_go_on_their_own(self, pipe, waits, flights):
+        ACTIONS[5] = None
+        ACTIONS["odd"], ACTIONS["odd job"] = 8, waits
+
+        pipe()
+
+        assert self.all_but() == lines() == kept()
+        assert [8 - FIRST, 1, COUNT - 9] == flights
 
     @pytest.mark.parametrize("asks", [True, False])
     def test_one_that_waits_for_a_lock_for_ever_is_found(self, pipe, waits, ran, locked, asks):

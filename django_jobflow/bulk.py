@@ -327,7 +327,7 @@ class _Broken(Exception):
 
 
 def _due(engine: Engine, only: int | None) -> models.QuerySet[BulkOperation]:
-    due = operations(engine).filter(state=BulkState.RUNNING, next_at__lte=engine.current())
+    due = operations(engine).filter(state=BulkState.RUNNING, next_at__lte=engine.clock(None))
     return due if only is None else due.filter(pk=only)
 
 

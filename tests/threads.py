@@ -16,3 +16,14 @@ def elsewhere(action):
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(act).result()
+
+
+def sharing(action):
+    """Return what *action* returns in a thread that shares the connection of this one."""
+    shared = connections["default"]
+    shared.inc_thread_sharing()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(action, shared).result()
+    finally:
+        shared.dec_thread_sharing()

@@ -66,9 +66,8 @@ class Deferring(Withholding, Chain):
         self._forget()
 
     def _forget(self) -> None:
-        self._unsent = []
-        self._mark = 0  # place of the first of the present body
-        self._bytes = self._bytes_before = 0  # of all texts, and of those before the present body
+        super()._forget()
+        self._bytes_before = 0  # of the texts of those before the present body
 
     @contextmanager
     def series(self) -> Iterator[None]:
@@ -186,28 +185,13 @@ class Deferring(Withholding, Chain):
                 each for each in connection.run_on_commit if name not in each[0]
             ]
 
-    def _execute_now(
-        self,
-        execute: Callable[..., Any],
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: dict[str, Any],
-        driver: Any,
-    ) -> Any:
+    def _execute_now(self, execute: Callable[[str], Any], driver: Any) -> Any:
         if driver is None or self._is_open or self._unsent:
-            return super()._execute_now(execute, sql, params, many, context, driver)
+            return super()._execute_now(execute, driver)
         with self._raw.lock, self._opened_by_message() as opening:
-            result = execute(opening + sql, params, many, context)
+            result = execute(opening)
             pass_over(opening, driver)
             return result
-
-    def ask(self, statement: Statement) -> None:
-        if self._raw is None:
-            return
-        with self._raw.lock:
-            if self._is_inside and statement in self._unsent[self._mark :]:
-                self._send_asked(statement)
 
     def _send_asked(self, statement: Statement) -> None:
         was_broken, self._is_broken = self._is_broken, True

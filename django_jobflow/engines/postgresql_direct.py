@@ -16,14 +16,11 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import Error
 from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
-
-from django_jobflow.engines.transactions import Unanswered
 
 SQLSTATE = DiagnosticField.SQLSTATE
 
@@ -73,14 +70,6 @@ def prepared(statement: str, columns: tuple[str, ...]) -> Prepared:
     """
     text = (statement % {name: f"${place}" for place, name in enumerate(columns, 1)}).encode()
     return Prepared(b"jobflow_" + md5(text, usedforsecurity=False).hexdigest().encode(), text)
-
-
-BEGIN, COMMIT, CHAIN, UNFLUSHED = (
-    prepared(text, ())
-    for text in ("BEGIN", "COMMIT", "COMMIT AND CHAIN", "SET LOCAL synchronous_commit = off")
-)
-# The least that has a commit wait for the disk.
-FLUSHED = "SELECT pg_logical_emit_message(true, 'jobflow', '')"
 
 
 def way(connection: Any) -> psycopg.Connection[Any] | None:
@@ -179,7 +168,7 @@ def row(
     """
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors:
-        _keep(connection, statement)
+        keep(connection, statement)
         send = raw.pgconn.send_query_prepared
         message = (statement.name, texts, None, Format.BINARY)
         result = _asked(connection, send, *message, meanwhile=meanwhile)
@@ -202,7 +191,7 @@ def _asked(
     try:
         send(*message)
         meanwhile()
-        return _good(raw, raw.wait(execute(raw.pgconn)))
+        return good(raw, raw.wait(execute(raw.pgconn)))
     except psycopg.Error:
         raise
     except BaseException:
@@ -245,7 +234,7 @@ def row_and_word(
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[list[PGresult]] = []
     with connection.wrap_database_errors:
-        _keep(connection, statement)
+        keep(connection, statement)
         try:
             with flight(connection) as pgconn:
                 pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
@@ -257,7 +246,7 @@ def row_and_word(
         except psycopg.Error:
             if not answers:
                 raise
-        result = _good(raw, answers[0])
+        result = good(raw, answers[0])
     said = answers[1] if len(answers) > 1 else []
     return _values(result), bool(said) and all(each.status in GOOD for each in said)
 
@@ -294,7 +283,7 @@ def end_transaction(
     answers: list[PGresult] = []
     place = 0 if before is None else 1  # of the statement's answer; the commit's is the next
     with connection.wrap_database_errors:
-        _keep(connection, statement)
+        keep(connection, statement)
         try:
             with flight(connection) as pgconn:
                 if before is not None:
@@ -304,7 +293,7 @@ def end_transaction(
                 if after is not None:
                     pgconn.send_query_params(after, None)
                 pgconn.pipeline_sync()
-                raw.wait(_answers(pgconn, answers))
+                raw.wait(answers_of(pgconn, answers))
         except psycopg.Error:
             if _is_committed(answers, place):
                 return False
@@ -312,145 +301,11 @@ def end_transaction(
         if not _is_committed(answers, place):
             if answers[place].error_field(SQLSTATE) == DIVIDED_BY_ZERO:
                 raise Unhit
-            _good(raw, answers)
+            good(raw, answers)
         elif answers[-1].status not in GOOD:
             connection.close()
             return False
     return True
-
-
-class Whole(NamedTuple):
-    """A transaction that goes to the server as a whole.
-
-    Attributes:
-        texts: Statements that have neither values nor rows.
-        statement: What comes last; it divides by zero if it hits nothing.
-        values: Of its columns.
-    """
-
-    texts: Sequence[bytes]
-    statement: Prepared
-    values: Sequence[bytes | None]
-
-
-def commit_each(
-    connection: Any, wholes: Sequence[Whole], *, prepares: bool = True, blames: bool = False
-) -> list[Exception | None]:
-    """Execute *wholes*, each a transaction of its own, in one round trip and with one flush.
-
-    Not one synchronization for each: the server answers at once to that, and whoever waits for
-    the last would be woken by all. And only the last waits until its commit is on the disk,
-    where all before it are by then: the log is written in its order.
-
-    Args:
-        prepares: Whether the session may keep their statements.
-        blames: Whether there is but one, and it is the one to blame if the connection is lost.
-
-    Returns:
-        For each of them None if it is committed, ``Unhit`` if its statement hit nothing, or
-        what the server has against it. The first that fails is the last of these: what is
-        behind that was not executed. Where the connection was lost, ``Unanswered`` for all of
-        which nothing is known, or its error for the one to blame.
-    """
-    raw: psycopg.Connection[Any] = connection.connection
-    answers: list[PGresult] = []
-    lost: Exception | None = None
-    if connection.connection.closed:  # by somebody else
-        return [Unanswered("The connection was closed.") for _ in wholes]
-    try:
-        with connection.wrap_database_errors:
-            if prepares:
-                own = {each.statement for each in wholes}
-                for statement in {BEGIN, COMMIT, CHAIN, UNFLUSHED} | own:
-                    _keep(connection, statement)
-            with flight(connection) as pgconn:
-                _send_wholes(pgconn, wholes, prepares=prepares)
-                raw.wait(_answers(pgconn, answers))
-    except Error as error:
-        if not raw.closed:  # a statement cannot be kept
-            return [error]
-        lost = error
-    ends = _ends_of(connection, wholes, answers)
-    if lost is None:
-        try:
-            _end_flight(connection, ends)
-        except Error as error:  # nobody knows which of them are on the disk
-            connection.close()
-            lost = error
-        else:
-            return ends
-    committed = 0 if len(wholes) > 1 else sum(each is None for each in ends)
-    unknown = wholes[committed:]
-    why = [lost] if blames else [Unanswered(str(lost)) for _ in unknown]
-    return [*ends[:committed], *why[: len(unknown)]]
-
-
-def _end_flight(connection: Any, ends: Sequence[Exception | None]) -> None:
-    """Leave the transaction that has failed, if one has, and flush the commits before it."""
-    if ends[-1] is None:
-        return
-    status = connection.connection.pgconn.transaction_status
-    words = ["ROLLBACK"] if status == TransactionStatus.INERROR else []
-    if len(ends) > 1:
-        words += ["BEGIN", FLUSHED, "COMMIT"]
-    if words:
-        say(connection, "; ".join(words))
-
-
-def _send_wholes(pgconn: PGconn, wholes: Sequence[Whole], *, prepares: bool) -> None:
-    def send(statement: Prepared, values: Sequence[bytes | None] | None = None) -> None:
-        if prepares:
-            pgconn.send_query_prepared(statement.name, values)
-        else:
-            pgconn.send_query_params(statement.text, values)
-
-    send(BEGIN)
-    last = None
-    for each in wholes:
-        is_last = each is wholes[-1]
-        if not is_last:
-            send(UNFLUSHED)
-        for text in each.texts:
-            if text == last and prepares:  # or else another has come to be without a name
-                pgconn.send_query_prepared(b"", None)
-            else:
-                pgconn.send_query_params(text, None)
-            last = text
-        send(each.statement, each.values)
-        send(COMMIT if is_last else CHAIN)
-    pgconn.pipeline_sync()
-
-
-def _ends_of(
-    connection: Any, wholes: Sequence[Whole], answers: Sequence[PGresult]
-) -> list[Exception | None]:
-    """Return what is known of *wholes*, up to the first that was not committed."""
-    ends: list[Exception | None] = []
-    begun, place = answers[:1], 1
-    for each in wholes:
-        before = 0 if each is wholes[-1] else 1  # how it is committed
-        behind = place + before + len(each.texts) + 2
-        said = [*begun, *answers[place:behind]]
-        if all(answer.status in GOOD for answer in said) and len(answers) >= behind:
-            ends.append(None)
-            place = behind
-            continue
-        if any(answer.status not in GOOD for answer in said):
-            ends.append(_end_of(connection, said, len(begun) + before + len(each.texts)))
-        break
-    return ends
-
-
-def _end_of(connection: Any, said: Sequence[PGresult], place: int) -> Exception:
-    """Return what the server has against a transaction whose last statement is at *place*."""
-    if len(said) > place and said[place].error_field(SQLSTATE) == DIVIDED_BY_ZERO:
-        return Unhit()
-    try:
-        with connection.wrap_database_errors:
-            _good(connection.connection, said)
-    except Error as error:
-        return error
-    raise AssertionError("It was committed.")
 
 
 def _is_committed(answers: Sequence[PGresult], place: int) -> bool:
@@ -458,7 +313,7 @@ def _is_committed(answers: Sequence[PGresult], place: int) -> bool:
     return len(answers) > place + 1 and answers[place + 1].status in GOOD
 
 
-def _answers(pgconn: PGconn, answers: list[PGresult]) -> PQGen[None]:
+def answers_of(pgconn: PGconn, answers: list[PGresult]) -> PQGen[None]:
     """Send what is to be sent, and add what is answered up to the synchronization."""
     yield from send(pgconn)
     while some := (yield from fetch_many(pgconn)):
@@ -494,7 +349,7 @@ def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None
         answers.append(results)
 
 
-def _keep(connection: Any, statement: Prepared) -> None:
+def keep(connection: Any, statement: Prepared) -> None:
     """Prepare *statement* in the session, unless it is."""
     raw: psycopg.Connection[Any] = connection.connection
     if statement.name in (names := _kept[raw].names):
@@ -514,6 +369,14 @@ def say(connection: Any, statement: str) -> None:
         _asked(connection, raw.pgconn.send_query, statement.encode())
 
 
+def send_behind(pgconn: PGconn, text: bytes, last: bytes | None) -> None:
+    """Send a statement, planned with *last* if it is the same: that is the one without a name."""
+    if text == last:
+        pgconn.send_query_prepared(b"", None)
+    else:
+        pgconn.send_query_params(text, None)
+
+
 def say_all(connection: Any, statements: Sequence[bytes]) -> None:
     """Execute *statements* that have neither values nor rows, in one round trip.
 
@@ -526,17 +389,14 @@ def say_all(connection: Any, statements: Sequence[bytes]) -> None:
         with flight(connection) as pgconn:
             last = None
             for text in statements:
-                if text == last:
-                    pgconn.send_query_prepared(b"", None)  # the last is the one without a name
-                else:
-                    pgconn.send_query_params(text, None)
+                send_behind(pgconn, text, last)
                 last = text
             pgconn.pipeline_sync()
-            raw.wait(_answers(pgconn, answers))
-        _good(raw, answers)
+            raw.wait(answers_of(pgconn, answers))
+        good(raw, answers)
 
 
-def _good(raw: psycopg.Connection[Any], results: Sequence[PGresult]) -> PGresult:
+def good(raw: psycopg.Connection[Any], results: Sequence[PGresult]) -> PGresult:
     """Return the first of *results*, unless there is an error: that of a commit comes last."""
     for result in results:
         if result.status not in GOOD:

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from django_jobflow.attempts import Ending, Reservation
 from django_jobflow.engines import postgresql_direct as direct
+from django_jobflow.engines import postgresql_wholes as wholes
 from django_jobflow.engines.postgresql_ends import gone_alone
 from django_jobflow.engines.postgresql_session import UNPREPARED
 from django_jobflow.engines.postgresql_transactions import ChainedTransactions
@@ -41,7 +42,7 @@ class Unit(Pending):
         tries: How often it was sent.
     """
 
-    whole: direct.Whole = field(kw_only=True)
+    whole: wholes.Whole = field(kw_only=True)
     hooks: list[Any] = field(kw_only=True)
     is_suspect: bool = field(kw_only=True)
     tries: int = 0
@@ -88,10 +89,6 @@ class Pipelining(Withholding, ChainedTransactions):
         self._own_savepoints = connection.savepoint_state
         self._has_asked = self._is_void = self._is_sending = False
         self._is_inside = self._taking is not None
-
-    def _forget(self) -> None:
-        self._unsent = []
-        self._bytes = 0
 
     def _may_withhold(self, connection: Any) -> bool:
         """Say whether what goes as a transaction of its own is as if psycopg had begun it."""
@@ -141,7 +138,7 @@ class Pipelining(Withholding, ChainedTransactions):
         if not direct.is_worth_it(self._raw, prepared):
             return None
         texts = [each.text.encode() for each in self._unsent]
-        whole = direct.Whole(texts, prepared, direct.texts(values.values()))
+        whole = wholes.Whole(texts, prepared, direct.texts(values.values()))
         is_suspect = ending.reservation.id in self._suspects
         return Unit(ending, whole=whole, hooks=connection.run_on_commit, is_suspect=is_suspect)
 
@@ -237,13 +234,6 @@ class Pipelining(Withholding, ChainedTransactions):
             begins = self._raw.pgconn.transaction_status == TransactionStatus.IDLE
             self._send(["BEGIN"] if begins else [], mine)
 
-    def ask(self, statement: Statement) -> None:
-        if self._raw is None:
-            return
-        with self._raw.lock:
-            if self._is_inside and statement in self._unsent:
-                self._send_asked(statement)
-
     def _send_asked(self, statement: Statement) -> None:
         with self._lossless():
             place = self._unsent.index(statement)
@@ -304,10 +294,11 @@ class Pipelining(Withholding, ChainedTransactions):
         self._is_sending = True
         try:
             with self._raw.lock:
-                wholes = [each.whole for each in units]
-                prepares = self.engine.prepares
-                return direct.commit_each(
-                    self._connection, wholes, prepares=prepares, blames=blames
+                return wholes.commit_each(
+                    self._connection,
+                    [each.whole for each in units],
+                    prepares=self.engine.prepares,
+                    blames=blames,
                 )
         finally:
             self._is_sending = False

@@ -44,7 +44,11 @@ class Withholding:
         self._binder: Any = None  # a cursor that puts values into texts, and executes none
         self._own_savepoints = 0
         self._is_inside = self._is_sending = False
+        self._forget()
+
+    def _forget(self) -> None:
         self._unsent: list[Statement] = []
+        self._mark = 0  # place of the first of the present body
         self._bytes = 0  # of the texts
 
     def _send_before(self) -> None:
@@ -53,6 +57,14 @@ class Withholding:
 
     def ask(self, statement: Statement) -> None:
         """Have *statement* executed by the cursor of its asker, unless its body was undone."""
+        if self._raw is None:
+            return
+        with self._raw.lock:  # a thread of the body's may have sent it just now
+            if self._is_inside and statement in self._unsent[self._mark :]:
+                self._send_asked(statement)
+
+    def _send_asked(self, statement: Statement) -> None:
+        """Send what was executed before *statement*, and have that answered."""
         raise NotImplementedError
 
     @contextmanager
@@ -110,24 +122,21 @@ class Withholding:
                 return self._keep(connection, cursor, binder, sql, params)
         with connection.wrap_database_errors:
             wrapper.cursor = driver = cursor.driver
-        return self._execute_now(execute, sql, params, many, context, driver if binds else None)
 
-    def _execute_now(
-        self,
-        execute: Callable[..., Any],
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: dict[str, Any],
-        driver: Any,
-    ) -> Any:
+        def execute_behind(opening: str) -> Any:
+            return execute(opening + sql if opening else sql, params, many, context)
+
+        return self._execute_now(execute_behind, driver if binds else None)
+
+    def _execute_now(self, execute: Callable[[str], Any], driver: Any) -> Any:
         """Send a statement that somebody waits for.
 
         Args:
+            execute: Executes it, by one message with what it is given to go before it.
             driver: The driver's cursor if it takes several statements in one message, or None.
         """
         self._send_before()
-        return execute(sql, params, many, context)
+        return execute("")
 
     def _takes_several(self) -> bool:
         pgconn = self._raw.pgconn

@@ -1,7 +1,6 @@
 """PostgreSQL: what the bodies of a group write goes along with what somebody waits for."""
 
 import re
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,9 @@ from django_jobflow.exceptions import CancelInterrupt, SoftTimeout, TimeoutInter
 from django_jobflow.models import SucceededJob
 from django_jobflow.outcomes import Cancelled, Failed, Succeeded
 from tests.app.models import Order, Receipt
-from tests.threads import elsewhere
+from tests.threads import elsewhere, sharing
 from tests.worker.groups import Runs, kept, orders, started
+from tests.worker.interrupting import Interrupt
 
 if connection.vendor == "postgresql":
     import psycopg
@@ -35,7 +35,7 @@ if connection.vendor == "postgresql":
     from django_jobflow.engines import postgresql_unasked as unasked
     from django_jobflow.engines import postgresql_withholding as withholding
 
-    FILES = {module.__file__ for module in (deferring, direct, unasked, withholding)}
+    TESTED = (deferring, direct, unasked, withholding)
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql",
@@ -75,36 +75,6 @@ def strike_while_it_waits(strike, pid, holds):
     while not ask(waits, [pid]):
         assert time.monotonic() < ends_at
     strike()
-
-
-class Interrupt:
-    """Raises an exception at one bytecode of what is tested, inside of a ``with``."""
-
-    def __init__(self, at, exception):
-        self.at = at
-        self.exception = exception
-        self.place = None
-        self._count = 0
-
-    def __enter__(self):
-        self._before = sys.gettrace()
-        sys.settrace(self._enter)
-
-    def __exit__(self, *error):
-        sys.settrace(self._before)
-
-    def _enter(self, frame, event, argument):
-        if frame.f_code.co_filename in FILES:
-            frame.f_trace_opcodes = True
-            return self._step
-
-    def _step(self, frame, event, argument):
-        if event == "opcode":
-            self._count += 1
-            if self._count == self.at:
-                self.place = f"{frame.f_code.co_name}, line {frame.f_lineno}"
-                raise self.exception("now")
-        return self._step
 
 
 @pytest.fixture(autouse=True)
@@ -612,11 +582,7 @@ class AskingTests:
 
         def body(number):
             write(number)
-            shared = connections["default"]
-            shared.inc_thread_sharing()
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(count, shared).result()
-            shared.dec_thread_sharing()
+            sharing(count)
 
         assert {Succeeded} == {*group(body, body).outcomes().values()}
         assert [1, 2] == counts
@@ -891,7 +857,7 @@ class FailingTests:
 
         at = 1
         while True:
-            interrupt = Interrupt(at, SoftTimeout)
+            interrupt = Interrupt(at, SoftTimeout, TESTED)
             tries = []
 
             def body(number, interrupt=interrupt, tries=tries):

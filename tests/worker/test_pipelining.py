@@ -1,6 +1,5 @@
 """PostgreSQL: transactions whose bodies ask for nothing go to the server several at a time."""
 
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,14 +16,18 @@ from django_jobflow.worker.coordinator import Coordinator
 from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.vitals import Vitals
 from tests.app.models import Order
-from tests.threads import elsewhere
+from tests.threads import elsewhere, sharing
 from tests.worker.groups import ACTIONS, kept, started
+from tests.worker.interrupting import Interrupt
 
 if connection.vendor == "postgresql":
     from django_jobflow.engines import postgresql_direct as direct
     from django_jobflow.engines import postgresql_pipelining as pipelining
     from django_jobflow.engines import postgresql_unasked as unasked
+    from django_jobflow.engines import postgresql_wholes as wholes
     from django_jobflow.engines import postgresql_withholding as withholding
+
+    TESTED = (direct, pipelining, unasked, wholes, withholding)
 
 COUNT = 12
 FIRST = 2  # that go in the common way, until a statement is worth to be prepared
@@ -105,14 +108,14 @@ class PipelineTests:
     def flights(self, monkeypatch):
         """Return how many transactions went at a time."""
         flown = []
-        commit_each = direct.commit_each
+        commit_each = wholes.commit_each
 
-        def note(connection, wholes, **options):
-            ends = commit_each(connection, wholes, **options)
-            flown.append(len(wholes))
+        def note(connection, several, **options):
+            ends = commit_each(connection, several, **options)
+            flown.append(len(several))
             return ends
 
-        monkeypatch.setattr(direct, "commit_each", note)
+        monkeypatch.setattr(wholes, "commit_each", note)
         return flown
 
     @pytest.fixture
@@ -389,11 +392,13 @@ class PipelineTests:
 
     @pytest.fixture
     def ran(self):
-        """Return which bodies have run; the fifth writes to what is locked."""
+        """Return which bodies have run."""
         return []
 
     @pytest.fixture
     def waits(self, ran):
+        """Return a job with a time limit, of which the fifth writes to what is locked."""
+
         class Waits(Job):
             transactional = "pipelined"
             timeout = 1
@@ -435,7 +440,6 @@ class PipelineTests:
         assert self.all_but() == kept()
 
     def test_time_limits_of_others_go_on_their_own(self, pipe, waits, flights):
-        ACTIONS[5] = None
         ACTIONS["odd"], ACTIONS["odd job"] = 8, waits
 
         pipe()
@@ -476,11 +480,7 @@ class PipelineTests:
 
         def share():
             write(100, 100)
-            shared = connections["default"]
-            shared.inc_thread_sharing()
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(count, shared).result()
-            shared.dec_thread_sharing()
+            sharing(count)
             raise ValueError("no")
 
         ACTIONS[8] = share
@@ -507,12 +507,12 @@ class PipelineTests:
 
         pipe()
 
-        flushed = f"ROLLBACK; BEGIN; {direct.FLUSHED}; COMMIT"
+        flushed = f"ROLLBACK; BEGIN; {wholes.FLUSHED}; COMMIT"
         assert [flushed] == [words for words in said if not words.startswith("NOTIFY")]
         assert self.all_but(8) == lines() == kept()
 
     def test_commits_that_cannot_be_flushed_are_not_believed(self, pipe, flights, monkeypatch):
-        monkeypatch.setattr(direct, "FLUSHED", "SELECT 1 / 0")
+        monkeypatch.setattr(wholes, "FLUSHED", "SELECT 1 / 0")
         ACTIONS[8] = lambda: write(7)
 
         pipe()
@@ -523,7 +523,7 @@ class PipelineTests:
         assert "tests_app_line_pkey" in record.errors[0]["message"]
 
     def test_session_that_forgets_what_is_prepared_costs_nothing(self, pipe, flights):
-        ACTIONS[8] = lambda: elsewhere(lambda: None) or direct_deallocate()
+        ACTIONS[8] = forget_what_is_prepared
 
         pipe()
 
@@ -652,7 +652,7 @@ class PipelineTests:
         """A body that goes on after one has all of its rows, or none and no success."""
         at = 1
         while True:
-            interrupt = Interrupt(at)
+            interrupt = Interrupt(at, SoftTimeout, TESTED)
 
             def look(interrupt=interrupt):
                 first = connection.cursor()
@@ -682,39 +682,7 @@ class PipelineTests:
             at += 41  # of the bytecodes: each would take minutes
 
 
-def direct_deallocate():
+def forget_what_is_prepared():
     """Have the server forget what this session has prepared."""
     pgconn = connection.connection.pgconn
     pgconn.exec_(b"DEALLOCATE ALL")
-
-
-class Interrupt:
-    """Raises ``SoftTimeout`` at one bytecode of what is tested, inside of a ``with``."""
-
-    def __init__(self, at):
-        self.at = at
-        self.place = None
-        self._count = 0
-        self._thread = None
-
-    def __enter__(self):
-        self._thread = threading.get_ident()
-        self._before = sys.gettrace()
-        sys.settrace(self._enter)
-
-    def __exit__(self, *error):
-        sys.settrace(self._before)
-
-    def _enter(self, frame, event, argument):
-        modules = (direct, pipelining, unasked, withholding)
-        if frame.f_code.co_filename in {module.__file__ for module in modules}:
-            frame.f_trace_opcodes = True
-            return self._step
-
-    def _step(self, frame, event, argument):
-        if event == "opcode":
-            self._count += 1
-            if self._count == self.at:
-                self.place = f"{frame.f_code.co_name}, line {frame.f_lineno}"
-                raise SoftTimeout("now")
-        return self._step

@@ -271,7 +271,7 @@ class PreparedInsertTests:
         assert connection.connection is not session
         assert JobRecord.objects.count() in {self.OFTEN, self.OFTEN + 1}
 
-    @pytest.mark.parametrize("interrupted", ["_keep", "say"])
+    @pytest.mark.parametrize("interrupted", ["keep", "say"])
     def test_who_is_interrupted_elsewhere_reads_no_late_answer_either(
         self, monkeypatch, interrupted
     ):

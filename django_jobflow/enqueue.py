@@ -19,7 +19,7 @@ from django_jobflow.attempts import key_digest
 from django_jobflow.calls import CLOCK_SKEW, Call, Prepared, Terms
 from django_jobflow.declare import registry
 from django_jobflow.declare.call_options import read_call_options
-from django_jobflow.declare.job import Job
+from django_jobflow.declare.job import KEYS, Job
 from django_jobflow.declare.keeping import Keeping, read_keeping
 from django_jobflow.declare.options import Definition
 from django_jobflow.engines import Engine, engine_for
@@ -60,23 +60,27 @@ class Enqueuer(Generic[P]):
         self.options = _shared_key(job) | read_call_options(self.definition.name, options)
         self.database: str = self.options.get("database") or conf.current().DATABASE
         self._refuse_strange_batch()
-        self.keyed = "queue_key" in self.options or job._computes("queue_key")
+        self._keys = [key for key in KEYS if key in self.options or job._computes(key)]
+        self.keyed = "queue_key" in self._keys
         self.keeping = read_keeping(self.definition, self.options, keyed=self.keyed)
+        self.expires_in: timedelta | None = self.options.get("expires_in")
         self._terms = _terms(self.definition, self.options, self.keeping)
         _warn_of_unknown_queue(self._terms.name, self._terms.queue)
 
     @property
     def terms(self) -> Terms:
         """What the calls of this moment have in common."""
-        if (expires_in := self.options.get("expires_in")) is None:
+        if self.expires_in is None:
             return self._terms
         due = self._terms.run_at or timezone.now() + self._terms.delay
-        return replace(self._terms, expires_at=due + expires_in)
+        return replace(self._terms, expires_at=due + self.expires_in)
 
     @sensitive_variables()
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
         engine, call = engine_for(self.database), self._call(args, kwargs)
+        if self._terms.batch_id is None:
+            return self._store(engine, call, self._full_terms())
         with engine.adding(self._terms.batch_id):
             return self._store(engine, call, self._full_terms())
 
@@ -107,7 +111,7 @@ class Enqueuer(Generic[P]):
     def _full_terms(self) -> Terms:
         """Return the terms, with what the middleware adds to ``meta``."""
         if not middleware.current().at_enqueue:
-            return self.terms
+            return self._terms if self.expires_in is None else self.terms
         meta = middleware.meta_for(self.job, _meta(self.definition, self.options))
         return replace(self.terms, meta=dumps(meta))
 
@@ -178,9 +182,11 @@ class Enqueuer(Generic[P]):
         args, kwargs = bind(name, self.job._signature, args, kwargs, hides)
         size = conf.current().MAX_ARGUMENTS_SIZE
         texts = encode_text(name, args, kwargs, max_size=size, hides=hides)
-        queue_key = self._key("queue_key", args, kwargs)
-        execution_key = self._key("execution_key", args, kwargs)
-        digest = key_digest(self.terms.partition, queue_key) if queue_key else None
+        if not self._keys:
+            return Call(*texts)
+        keys = {kind: self._key(kind, args, kwargs) for kind in self._keys}
+        queue_key, execution_key = (keys.get(kind) for kind in KEYS)
+        digest = key_digest(self._terms.partition, queue_key) if queue_key else None
         return Call(*texts, queue_key, execution_key, digest)
 
     def _key(self, kind: str, args: list[Any], kwargs: dict[str, Any]) -> str | None:
@@ -192,7 +198,7 @@ class Enqueuer(Generic[P]):
         for _ in range(RACES):
             record = self._insert(engine, call, terms)
             if record is not None:
-                self._tell(engine, [(record.pk, call)], [record])
+                self._tell(engine, [(record.id, call)], [record])
                 return record
             holder = self._holder(engine, call)
             if holder is not None and (found := self._duplicate(engine, call, terms, holder)):
@@ -205,7 +211,7 @@ class Enqueuer(Generic[P]):
     def _insert(self, engine: Engine, call: Call, terms: Terms) -> JobRecord | None:
         span = self.keeping.unique_for
         if span is None or call.held_queue_key is None:
-            return engine.store(terms, call)
+            return engine.store_at_once(terms, call) or engine.store(terms, call)
         return engine.store_unique(terms, call, span)
 
     def _holder(self, engine: Engine, call: Call) -> JobRecord | None:
@@ -292,15 +298,17 @@ class Enqueuer(Generic[P]):
 
         *records* are those that were stored; they are read if somebody wants them.
         """
-        engine.note_added(self._terms.batch_id, len(stored))
+        terms = self._terms
+        if terms.batch_id is not None:
+            engine.note_added(terms.batch_id, len(stored))
         if logger.isEnabledFor(logging.DEBUG):
             for pk, call in stored:
                 self._log(pk, call)
         if signals.is_heard(signals.job_enqueued, self.job):
             for record in records or engine.read([pk for pk, _ in stored]):
                 self._announce(record)
-        waiting = self._waiting(call for _, call in stored)
-        self._promote_after_commit(engine, waiting, self.terms.queue)
+        waiting = [call for _, call in stored if call.execution_key is not None]
+        self._promote_after_commit(engine, self._waiting(waiting) if waiting else [], terms.queue)
         if conf.current().INLINE:
             from django_jobflow.testing.at_once import execute_at_once
 
@@ -338,7 +346,7 @@ class Enqueuer(Generic[P]):
         """
         if keys and any(key for _, key in keys):
             engine.after_commit(lambda: engine.promote(keys))
-        engine.wake([queue], delay=self._delay() if self.terms.is_later else None)
+        engine.wake([queue], delay=self._delay() if self._terms.is_later else None)
 
     def _delay(self) -> timedelta:
         """Return for how long a record is not due, or a little less."""

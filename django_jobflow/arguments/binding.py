@@ -47,12 +47,15 @@ class Shape:
 
     def fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Tell whether the call is certainly right; a False decides nothing."""
+        names = kwargs.keys()
+        if not args:
+            return self.required <= names <= self.named
         taken = self.positional[: len(args)]
         return (
             len(taken) == len(args)
-            and self.named.issuperset(kwargs)
-            and not self.required.difference(taken, kwargs)
-            and (not taken or kwargs.keys().isdisjoint(taken))
+            and names <= self.named
+            and not self.required.difference(taken, names)
+            and names.isdisjoint(taken)
         )
 
 

@@ -7,11 +7,13 @@ that is needed; inside a transaction of the caller a statement must not fail for
 
 from __future__ import annotations
 
+from asyncio.events import _get_running_loop
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import md5
+from threading import get_ident
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -76,10 +78,14 @@ def way(connection: Any) -> psycopg.Connection[Any] | None:
     """Return what to talk to in autocommit, unless somebody wants to see each statement.
 
     Refuses what a cursor of Django's refuses: a thread or an event loop that is not to use it.
+    Django is asked where there is something to see to, since each enqueue waits for its answers.
     """
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_thread_sharing()
+    if connection.health_check_enabled:
+        connection.close_if_health_check_failed()
+    if connection.connection is None or _get_running_loop() is not None:
+        connection.ensure_connection()
+    if connection._thread_ident != get_ident():
+        connection.validate_thread_sharing()
     if connection.in_atomic_block or not connection.autocommit:
         return None
     if is_watched(connection):
@@ -166,12 +172,14 @@ def row(
         texts: The values of its columns.
         meanwhile: What is to be done while the server is at it.
     """
-    raw: psycopg.Connection[Any] = connection.connection
-    with connection.wrap_database_errors:
+    send = connection.connection.pgconn.send_query_prepared
+    message = (statement.name, texts, None, Format.BINARY)
+    try:
         keep(connection, statement)
-        send = raw.pgconn.send_query_prepared
-        message = (statement.name, texts, None, Format.BINARY)
         result = _asked(connection, send, *message, meanwhile=meanwhile)
+    except psycopg.Error:
+        with connection.wrap_database_errors:  # only now: to enter it costs each enqueue
+            raise
     return _values(result)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +11,13 @@ from django.db import Error
 from django_jobflow.calls import Call, Terms
 from django_jobflow.engines.postgresql_waking import Notifying, code_of
 from django_jobflow.engines.statements import DUE, JOB, NEW, calls_json, ids_of
-from django_jobflow.engines.storing import note_stored
 from django_jobflow.models import JobRecord
 
 if TYPE_CHECKING:
-    from django_jobflow.engines.postgresql_direct import Prepared
+    from django_jobflow.engines.postgresql_inserting import Insertion
 
 # There are few texts and they never change, so that psycopg prepares them where the project
 # lets it. A column that is left out is NULL, or a moment with its default, the server's clock.
-
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # that of PostgreSQL's binary form
 
 # What is said of a prepared statement that is not there, or there already, or of a table that
 # has changed since.
@@ -81,35 +76,27 @@ def store_many_statement(given: tuple[str, ...], *, keyed: bool) -> str:
 
 
 @lru_cache(maxsize=128)
-def _as_sent(terms: Terms, given: tuple[str, ...]) -> tuple[Prepared, list[bytes]]:
-    """Return the statement for calls on *terms*, and the values that these have in common.
-
-    They are sent as texts: the server knows by the columns what they are.
-
-    Args:
-        given: The columns that a call says.
-    """
-    from django_jobflow.engines.postgresql_direct import prepared
+def _insertion(terms: Terms, given: tuple[str, ...]) -> Insertion:
+    """Return how calls on *terms* are inserted that say the columns *given*."""
+    # psycopg is there only where PostgreSQL is used.
+    from django_jobflow.engines.postgresql_inserting import Insertion
 
     keyed = "any" if "execution_key" in given else None
     values = {**terms.given, "state": terms.state_of(keyed).value}
     columns = (*values, *given)
-    statement = prepared(store_statement(columns), columns)
-    return statement, [str(value).encode() for value in values.values()]
+    return Insertion(terms, store_statement(columns), columns, values.values())
 
 
 class PostgreSQLStoring(Notifying):
     """The verbs of the room *enqueue*, each one statement."""
 
     def store(self, terms: Terms, call: Call) -> JobRecord | None:
-        if (record := self._stored_directly(terms, call)) is not None:
-            return record
         state = terms.state_of(call.execution_key).value
         values = {**terms.given, "state": state, **call.given}
         rows = self._returned(store_statement(tuple(values)), values)
         return self._as_stored(terms, call, *rows[0]) if rows else None
 
-    def _stored_directly(self, terms: Terms, call: Call) -> JobRecord | None:
+    def store_at_once(self, terms: Terms, call: Call) -> JobRecord | None:
         """Insert by a prepared statement, past the cursor; None where that is not the way.
 
         Idle workers are told in the same round trip, if they are not told of others just now.
@@ -125,43 +112,15 @@ class PostgreSQLStoring(Notifying):
             or not self.keeps_session_of(connection)
         ):
             return None
-        # psycopg is there only where PostgreSQL is used.
-        from django_jobflow.engines import postgresql_direct as direct
-
         given = call.given
-        statement, common = _as_sent(terms, tuple(given))
-        raw = direct.way(connection)
-        if raw is None or not direct.is_worth_it(raw, statement):
-            return None
-        texts = [*common, *(text.encode() for text in given.values())]
-        now = time.monotonic()
-        is_ready = call.execution_key is None
-        news = self.news_of(terms.queue, now) if is_ready else ""
-        made: list[JobRecord] = []  # while the server is at it
-
-        def make() -> None:
-            made.append(self._as_given(terms, call))
-
         try:
-            if news and direct.PIPELINES:
-                (pk, created_at), said = direct.row_and_word(
-                    connection, statement, texts, news, make
-                )
-                if said:
-                    self.note_news(terms.queue, now)
-            else:
-                pk, created_at = direct.row(connection, statement, texts, make)
-                if is_ready and not news:
-                    self.note_silence(terms.queue, now)
+            return _insertion(terms, tuple(given)).of(self, connection, call, given)
         except Error as error:
-            if code_of(error) not in UNKEPT:
+            if code_of(error) in UNKEPT:
+                _unkept.add(self.alias)  # nothing was written, and the next try is not prepared
+            elif not self.is_undone(error):
                 raise
-            _unkept.add(self.alias)  # nothing was written, and the next try is not prepared
             return None
-        moment = EPOCH + timedelta(microseconds=int.from_bytes(created_at, signed=True))
-        [record] = made
-        note_stored(record, int.from_bytes(pk), moment.astimezone(connection.timezone))
-        return record
 
     def store_many(self, terms: Terms, calls: Sequence[Call]) -> list[int | None]:
         keyed = any(call.held_queue_key for call in calls)

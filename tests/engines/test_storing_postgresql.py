@@ -182,6 +182,28 @@ class PreparedInsertTests:
         self.receipt.enqueue(1)
         assert self.OFTEN + 1 == JobRecord.objects.count()
 
+    def test_what_a_deadlock_undoes_is_stored_in_the_end(self):
+        self.enqueue_often()
+        self.run(
+            "CREATE SEQUENCE tests_tries; "
+            "CREATE FUNCTION tests_meet() RETURNS trigger AS $$ BEGIN "
+            "IF nextval('tests_tries') = 1 THEN "
+            "RAISE EXCEPTION 'a deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ "
+            "LANGUAGE plpgsql; CREATE TRIGGER tests_meet BEFORE INSERT ON jobflow_job "
+            "FOR EACH ROW EXECUTE FUNCTION tests_meet()"
+        )
+        try:
+            self.receipt.enqueue(1)
+            [(tries,)] = self.run("SELECT last_value FROM tests_tries")
+        finally:
+            self.run(
+                "DROP TRIGGER tests_meet ON jobflow_job; DROP FUNCTION tests_meet; "
+                "DROP SEQUENCE tests_tries"
+            )
+
+        assert 2 == tries
+        assert self.OFTEN + 1 == JobRecord.objects.count()
+
     def test_event_loop_is_not_blocked(self):
         self.enqueue_often()
 

@@ -78,6 +78,10 @@ class Enqueuer(Generic[P]):
     @sensitive_variables()
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
+        return self.store(args, kwargs)
+
+    def store(self, args: Any, kwargs: Any) -> JobRecord:
+        """Do what ``enqueue`` does, for a caller that hides the arguments from error reports."""
         engine, call = engine_for(self.database), self._call(args, kwargs)
         if self._terms.batch_id is None:
             return self._store(engine, call, self._full_terms())
@@ -307,8 +311,11 @@ class Enqueuer(Generic[P]):
         if signals.is_heard(signals.job_enqueued, self.job):
             for record in records or engine.read([pk for pk, _ in stored]):
                 self._announce(record)
-        waiting = [call for _, call in stored if call.execution_key is not None]
-        self._promote_after_commit(engine, self._waiting(waiting) if waiting else [], terms.queue)
+        if engine.has_told:
+            engine.has_told = False
+        else:
+            waiting = self._waiting(call for _, call in stored)
+            self._promote_after_commit(engine, waiting, terms.queue)
         if conf.current().INLINE:
             from django_jobflow.testing.at_once import execute_at_once
 

@@ -63,7 +63,7 @@ class Insertion:
         else:
             row = direct.row(connection, self.statement, texts, make)
             if is_ready and not news:
-                engine.note_silence(queue, now)
+                engine.note_silence(now)
         pk, created_at = row
         moment = EPOCH + timedelta(microseconds=int.from_bytes(created_at, signed=True))
         [record] = made

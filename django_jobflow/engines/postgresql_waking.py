@@ -42,7 +42,6 @@ class Notifying(Engine):
     """The engine of PostgreSQL, as far as it wakes workers."""
 
     _pooled = False
-    _told_of: str | None = None  # the queue of a call that was told of as it was stored
 
     @property
     def keeps_sessions(self) -> bool:
@@ -62,9 +61,6 @@ class Notifying(Engine):
     def wake(
         self, queues: Collection[str] | None = None, *, delay: timedelta | None = None
     ) -> None:
-        told_of, self._told_of = self._told_of, None
-        if told_of is not None and delay is None and queues == [told_of]:
-            return
         # NOTIFY needs no session, so a client of a pooler wakes workers that are not.
         if conf.current().WAKE_UP == "poll":
             return
@@ -96,21 +92,17 @@ class Notifying(Engine):
         return notify(payload_of(unsaid)) if unsaid else ""
 
     def note_news(self, queue: str, now: float) -> None:
-        """Take in that the statement of ``news_of`` was executed, after its *now*.
-
-        The next ``wake`` is for the same work, and has nothing to say.
-        """
+        """Take in that the statement of ``news_of`` was executed, after its *now*."""
         _said[self.alias].note((queue,), now)
-        self._told_of = queue
+        self.has_told = True
 
-    def note_silence(self, queue: str, now: float) -> None:
+    def note_silence(self, now: float) -> None:
         """Take in that ``news_of`` was empty at *now*, and that the work is committed.
 
-        The next ``wake`` is for the same work, and has nothing to say, unless the time is over
-        in which others are known to look once more.
+        There is nothing to say, unless the time is over in which others are known to look once
+        more.
         """
-        if time.monotonic() < now + STORING:
-            self._told_of = queue
+        self.has_told = time.monotonic() < now + STORING
 
     def _say(self, statement: str) -> None:
         """Execute a statement that has neither values nor rows, in the quickest way."""

@@ -78,6 +78,9 @@ WHOLE = Look(cuts=("",), leases=("",), moments=("",), values={}, elsewhere=True)
 class Waking(Ground):
     """Here nobody can be told: workers look for themselves."""
 
+    has_told = False
+    """Whether idle workers know of the call that was stored last; whoever asks takes it back."""
+
     def wake(
         self, queues: Collection[str] | None = None, *, delay: timedelta | None = None
     ) -> None:

@@ -78,10 +78,6 @@ class Enqueuer(Generic[P]):
     @sensitive_variables()
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
-        return self.store(args, kwargs)
-
-    def store(self, args: Any, kwargs: Any) -> JobRecord:
-        """Do what ``enqueue`` does, for a caller that hides the arguments from error reports."""
         engine, call = engine_for(self.database), self._call(args, kwargs)
         if self._terms.batch_id is None:
             return self._store(engine, call, self._full_terms())

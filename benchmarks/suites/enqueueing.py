@@ -18,6 +18,7 @@ from benchmarks.stand import Stand
 SUITE = "enqueue"
 BARE = "bare INSERT of the same row"
 FIRST = 100  # enqueues that warm up
+PAIRS = 4  # in each run, of an enqueue and of what it is compared with
 COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = 'jobflow_job'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id'
@@ -70,16 +71,24 @@ def large_bulk(stand: Stand) -> Iterator[Figure]:
 
 def bare_inserts(stand: Stand) -> Iterator[Figure]:
     """Measure what an INSERT of the same row costs a client that does nothing else."""
-    stand.client.ask("one_by_one", job="noop", count=1)
+    rate = stand.client.ask("one_by_one", job="noop", count=FIRST)
     statement = same_row(stand)
     stand.client.ask("clear")
     rates = [by_psycopg(stand, statement) for _ in range(stand.options.runs)]
     yield stand.figure(SUITE, f"{BARE}, psycopg", "rows/s", rates)
-    if program := pgbench():
-        rates = [by_pgbench(stand, statement, program) for _ in range(stand.options.runs)]
-        yield stand.figure(SUITE, f"{BARE}, pgbench", "rows/s", rates)
-    else:
+    program = pgbench()
+    if program is None:
         yield stand.missing(SUITE, f"{BARE}, pgbench", "there is no pgbench")
+        return
+    # In turn, since a flush of the same disk takes another time a few seconds later.
+    count = max(int(rate * stand.options.seconds / PAIRS), FIRST)
+    rates, parts = [], []
+    for _ in range(PAIRS * stand.options.runs):
+        rates.append(by_pgbench(stand, statement, program, count))
+        enqueued = stand.client.ask("one_by_one", job="noop", count=count)
+        parts.append(100 * enqueued / rates[-1])
+    yield stand.figure(SUITE, f"{BARE}, pgbench", "rows/s", rates)
+    yield stand.figure(SUITE, "one by one, of that in turn", "%", parts)
     stand.client.ask("clear")
 
 
@@ -112,13 +121,13 @@ def pgbench() -> str | None:
     return str(own) if own and own.exists() else shutil.which("pgbench")
 
 
-def by_pgbench(stand: Stand, statement: str, program: str) -> float:
-    """Return how many rows a second pgbench inserts with one client."""
+def by_pgbench(stand: Stand, statement: str, program: str, count: int) -> float:
+    """Return how many rows a second pgbench inserts with one client, which are *count* in all."""
     script = stand.folder / "insert.sql"
     script.write_text(statement + "\n")
     database = stand.database
     command: list[Any] = [program, "--no-vacuum", "--protocol=prepared", "--client=1"]
-    command += [f"--time={max(round(stand.options.seconds), 1)}", f"--file={script}"]
+    command += [f"--transactions={count}", f"--file={script}"]
     options = {"host": database.host, "port": database.port, "username": database.user}
     command += [f"--{name}={value}" for name, value in options.items() if value]
     ended = subprocess.run(

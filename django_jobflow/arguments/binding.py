@@ -45,7 +45,7 @@ class Shape:
             ),
         )
 
-    def fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    def fits(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         """Tell whether the call is certainly right; a False decides nothing."""
         names = kwargs.keys()
         if not args:
@@ -93,15 +93,16 @@ def bind(
     Raises:
         ArgumentError: The call does not fit; a TypeError, as from a direct call.
     """
-    if not shape_of(signature).fits(args, kwargs):
+    named = dict(kwargs)  # a mapping's keys need not be a set
+    if not shape_of(signature).fits(args, named):
         try:
-            signature.bind(*args, **kwargs)
+            signature.bind(*args, **named)
         except TypeError as error:
             expected = brief(signature, hides)
             text = _("%(name)s: %(error)s. Expected %(call)s.")
             told = {"name": name, "error": _misfit(str(error)), "call": expected}
             raise ArgumentError(Sentence(text, **told)) from None
-    return list(args), dict(kwargs)
+    return list(args), named
 
 
 def _misfit(error: str) -> str:

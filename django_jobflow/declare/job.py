@@ -176,7 +176,7 @@ class Job(Hooked):
             the same.
         """
         job: Any = cls
-        return job._enqueuer().store(args, kwargs)  # type: ignore[no-any-return]
+        return job._enqueuer().enqueue(*args, **kwargs)  # type: ignore[no-any-return]
 
     @classmethod
     @sensitive_variables()

@@ -7,13 +7,11 @@ that is needed; inside a transaction of the caller a statement must not fail for
 
 from __future__ import annotations
 
-from asyncio.events import _get_running_loop
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import md5
-from threading import get_ident
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -77,15 +75,12 @@ def prepared(statement: str, columns: tuple[str, ...]) -> Prepared:
 def way(connection: Any) -> psycopg.Connection[Any] | None:
     """Return what to talk to in autocommit, unless somebody wants to see each statement.
 
-    Refuses what a cursor of Django's refuses: a thread or an event loop that is not to use it.
-    Django is asked where there is something to see to, since each enqueue waits for its answers.
+    Refuses what a cursor of Django's refuses: a thread or an event loop that is not to use it,
+    and whatever others have put in the place of Django's own methods.
     """
-    if connection.health_check_enabled:
-        connection.close_if_health_check_failed()
-    if connection.connection is None or _get_running_loop() is not None:
-        connection.ensure_connection()
-    if connection._thread_ident != get_ident():
-        connection.validate_thread_sharing()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    connection.validate_thread_sharing()
     if connection.in_atomic_block or not connection.autocommit:
         return None
     if is_watched(connection):

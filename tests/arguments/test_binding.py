@@ -1,4 +1,5 @@
 import inspect
+from collections import UserDict
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,13 @@ class BindTests:
         _, bound = bind("n", SIGNATURES[send], (), kwargs)
 
         assert bound is not kwargs
+
+    def test_mapping_may_list_its_keys(self):
+        class Attributes(UserDict):
+            def keys(self):
+                return [*self.data]
+
+        assert ([], {"order_id": 7}) == bind("n", SIGNATURES[send], (), Attributes(order_id=7))
 
     def test_right_call_does_without_signature_bind(self, monkeypatch):
         monkeypatch.setattr(inspect.Signature, "bind", None)

@@ -204,6 +204,14 @@ class PreparedInsertTests:
         assert 2 == tries
         assert self.OFTEN + 1 == JobRecord.objects.count()
 
+    def test_guard_that_others_have_put_in_the_way_is_heard(self, django_db_blocker):
+        self.enqueue_often()
+
+        with django_db_blocker.block(), pytest.raises(RuntimeError, match="not allowed"):
+            self.receipt.enqueue(1)
+
+        assert self.OFTEN == JobRecord.objects.count()
+
     def test_event_loop_is_not_blocked(self):
         self.enqueue_often()
 

@@ -18,7 +18,7 @@ from benchmarks.stand import Stand
 SUITE = "enqueue"
 BARE = "bare INSERT of the same row"
 FIRST = 100  # enqueues that warm up
-PAIRS = 4  # in each run, of an enqueue and of what it is compared with
+PAIRS = 2  # in each run, of an enqueue and of what it is compared with
 COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = 'jobflow_job'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id'

@@ -111,7 +111,7 @@ class Enqueuer(Generic[P]):
     def _full_terms(self) -> Terms:
         """Return the terms, with what the middleware adds to ``meta``."""
         if not middleware.current().at_enqueue:
-            return self._terms if self.expires_in is None else self.terms
+            return self.terms
         meta = middleware.meta_for(self.job, _meta(self.definition, self.options))
         return replace(self.terms, meta=dumps(meta))
 
@@ -298,9 +298,7 @@ class Enqueuer(Generic[P]):
 
         *records* are those that were stored; they are read if somebody wants them.
         """
-        terms = self._terms
-        if terms.batch_id is not None:
-            engine.note_added(terms.batch_id, len(stored))
+        engine.note_added(self._terms.batch_id, len(stored))
         if logger.isEnabledFor(logging.DEBUG):
             for pk, call in stored:
                 self._log(pk, call)
@@ -311,7 +309,7 @@ class Enqueuer(Generic[P]):
             engine.has_told = False
         else:
             waiting = self._waiting(call for _, call in stored)
-            self._promote_after_commit(engine, waiting, terms.queue)
+            self._promote_after_commit(engine, waiting, self._terms.queue)
         if conf.current().INLINE:
             from django_jobflow.testing.at_once import execute_at_once
 

@@ -179,7 +179,7 @@ class Enqueuer(Generic[P]):
 
     def _call(self, args: Any, kwargs: Any) -> Call:
         name, hides = self.definition.name, self.secrecy.hides
-        args, kwargs = bind(name, self.job._signature, args, kwargs, hides)
+        args, kwargs = bind(name, self.job._shape, args, kwargs, hides)
         size = conf.current().MAX_ARGUMENTS_SIZE
         texts = encode_text(name, args, kwargs, max_size=size, hides=hides)
         if not self._keys:

@@ -21,7 +21,7 @@ that are not all texts takes three.
 
 from __future__ import annotations
 
-from django_jobflow.arguments.binding import bind
+from django_jobflow.arguments.binding import Shape, bind
 from django_jobflow.arguments.decoding import decode
 from django_jobflow.arguments.encoding import encode, encode_text
 from django_jobflow.arguments.form import TAG, dumps
@@ -32,6 +32,7 @@ __all__ = [
     "DOTS",
     "HIDDEN",
     "TAG",
+    "Shape",
     "bind",
     "decode",
     "dumps",

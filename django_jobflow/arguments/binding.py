@@ -23,11 +23,13 @@ class Shape:
     """What of a signature decides most calls, without ``Signature.bind``.
 
     Attributes:
+        signature: Which it is of.
         positional: Names that may be given by position, in order.
         named: Names that may be given by keyword.
         required: Names that have no default.
     """
 
+    signature: inspect.Signature
     positional: tuple[str, ...]
     named: frozenset[str]
     required: frozenset[str]
@@ -36,6 +38,7 @@ class Shape:
     def of(cls, signature: inspect.Signature) -> Shape:
         parameters = signature.parameters.values()
         return cls(
+            signature=signature,
             positional=tuple(p.name for p in parameters if p.kind in POSITIONAL),
             named=frozenset(p.name for p in parameters if p.kind in NAMED),
             required=frozenset(
@@ -59,10 +62,6 @@ class Shape:
         )
 
 
-# By id, since hashing a signature costs more than binding to it. The signature is kept with
-# its shape, so that its id cannot pass to another one.
-SHAPES: dict[int, tuple[inspect.Signature, Shape]] = {}
-MAX_SHAPES = 10_000
 MISFITS = (
     _("missing a required argument: %(argument)s"),
     _("missing a required keyword-only argument: %(argument)s"),
@@ -75,7 +74,7 @@ MISFITS = (
 
 def bind(
     name: str,
-    signature: inspect.Signature,
+    shape: Shape,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     hides: Hides = hides_nothing,
@@ -87,18 +86,18 @@ def bind(
 
     Args:
         name: The job's name, for the error.
-        signature: That of ``perform``, without ``self``. Pass the same object each time.
+        shape: That of the signature of ``perform`` without ``self``.
         hides: Which parameters' defaults the error is not to show.
 
     Raises:
         ArgumentError: The call does not fit; a TypeError, as from a direct call.
     """
     named = dict(kwargs)  # a mapping's keys need not be a set
-    if not shape_of(signature).fits(args, named):
+    if not shape.fits(args, named):
         try:
-            signature.bind(*args, **named)
+            shape.signature.bind(*args, **named)
         except TypeError as error:
-            expected = brief(signature, hides)
+            expected = brief(shape.signature, hides)
             text = _("%(name)s: %(error)s. Expected %(call)s.")
             told = {"name": name, "error": _misfit(str(error)), "call": expected}
             raise ArgumentError(Sentence(text, **told)) from None
@@ -112,16 +111,6 @@ def _misfit(error: str) -> str:
         if error == text or (_argument and error.startswith(known)):
             return Sentence(text, argument=error.removeprefix(known))
     return error
-
-
-def shape_of(signature: inspect.Signature) -> Shape:
-    """Return the shape of *signature*, worked out at its first call."""
-    known = SHAPES.get(id(signature))
-    if known is None:
-        if len(SHAPES) >= MAX_SHAPES:  # a caller that makes a signature for each call
-            SHAPES.clear()
-        known = SHAPES[id(signature)] = (signature, Shape.of(signature))
-    return known[1]
 
 
 def brief(signature: inspect.Signature, hides: Hides = hides_nothing) -> str:

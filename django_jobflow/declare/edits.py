@@ -87,7 +87,7 @@ def _arguments(name: str, option: str, value: Any) -> Any:
 def _call(name: str, args: Any, kwargs: Any) -> dict[str, Any]:
     job = registry.get(name)
     hides = job._secrecy().hides
-    args, kwargs = bind(name, job._signature, args, kwargs, hides)
+    args, kwargs = bind(name, job._shape, args, kwargs, hides)
     size = conf.current().MAX_ARGUMENTS_SIZE
     encoded = encode(name, args, kwargs, max_size=size, hides=hides)
     keys = {kind: job._computed_key(kind, args, kwargs) for kind in KEYS if job._computes(kind)}

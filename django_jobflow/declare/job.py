@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar
 from django.views.decorators.debug import sensitive_variables
 
 from django_jobflow import conf
-from django_jobflow.arguments import HIDDEN
+from django_jobflow.arguments import HIDDEN, Shape
 from django_jobflow.declare import registry
 from django_jobflow.declare.call_options import read_key
 from django_jobflow.declare.context import JobContext
@@ -58,6 +58,7 @@ class Job(Hooked):
     abstract: ClassVar[bool] = True
 
     _name: ClassVar[str]
+    _shape: ClassVar[Shape]
     _own: ClassVar[dict[str, Any]] = {}
     _fallbacks: ClassVar[dict[str, Any]] = {}  # in place of the built-in values
     _is_async: ClassVar[bool] = False
@@ -97,6 +98,7 @@ class Job(Hooked):
             return
         cls._name = cls._own.get("name") or read_option(place, "name", place)
         cls._signature, cls._is_async = _inspect_perform(cls, place)
+        cls._shape = Shape.of(cls._signature)
         _refuse_async_transaction(cls, place)
         _refuse_lone_burst(cls, place)
         cls._hooks = find_hooks(cls, place)

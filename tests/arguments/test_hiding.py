@@ -7,6 +7,7 @@ import pytest
 from django_jobflow.arguments import (
     DOTS,
     HIDDEN,
+    Shape,
     bind,
     decode,
     encode,
@@ -81,9 +82,9 @@ class BindTests:
     def test_default_is_dots(self):
         def perform(order_id, *, card=SECRET, copies=1): ...
 
-        error = refused(
-            bind, NAME, inspect.signature(perform), [], {}, hides=lambda key: key == "card"
-        )
+        shape = Shape.of(inspect.signature(perform))
+
+        error = refused(bind, NAME, shape, [], {}, hides=lambda key: key == "card")
 
         assert (
             f"{NAME}: missing a required argument: 'order_id'. "

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -22,7 +22,7 @@ from django_jobflow.declare.call_options import read_call_options
 from django_jobflow.declare.job import KEYS, Job
 from django_jobflow.declare.keeping import Keeping, read_keeping
 from django_jobflow.declare.options import Definition
-from django_jobflow.engines import Engine, engine_for
+from django_jobflow.engines import Engine, engine_for, engine_of
 from django_jobflow.engines.repeating import again
 from django_jobflow.exceptions import DuplicateJob, InvalidJob
 from django_jobflow.logs import KEEP_LOGS
@@ -78,11 +78,17 @@ class Enqueuer(Generic[P]):
     @sensitive_variables()
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
         """Store a call in the caller's transaction; see ``Job.enqueue``."""
-        engine, call = engine_for(self.database), self._call(args, kwargs)
-        if self._terms.batch_id is None:
-            return self._store(engine, call, self._full_terms())
-        with engine.adding(self._terms.batch_id):
-            return self._store(engine, call, self._full_terms())
+        connection = connections[self.database]
+        engine, call = engine_of(self.database, connection), self._call(args, kwargs)
+        if self._terms.batch_id is not None:
+            with engine.adding(self._terms.batch_id):
+                return self._store(engine, call, self._full_terms())
+        terms = self._full_terms()
+        record = engine.store_at_once(connection, terms, call)
+        if record is None:
+            return self._store(engine, call, terms)
+        self._tell(engine, [(record.id, call)], [record])
+        return record
 
     @sensitive_variables()
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobRecord:
@@ -211,7 +217,7 @@ class Enqueuer(Generic[P]):
     def _insert(self, engine: Engine, call: Call, terms: Terms) -> JobRecord | None:
         span = self.keeping.unique_for
         if span is None or call.held_queue_key is None:
-            return engine.store_at_once(terms, call) or engine.store(terms, call)
+            return engine.store(terms, call)
         return engine.store_unique(terms, call, span)
 
     def _holder(self, engine: Engine, call: Call) -> JobRecord | None:

@@ -6,6 +6,7 @@ Engines are not public and may change in any release; the verbs of ``JobRecord``
 from __future__ import annotations
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobflow import conf
 from django_jobflow.engines.base import Engine
@@ -23,7 +24,12 @@ _BY_VENDOR: dict[str, type[Engine]] = {
 def engine_for(alias: str | None = None) -> Engine:
     """Return the engine of the database behind *alias*, or behind JOBFLOW["DATABASE"]."""
     alias = alias or conf.current().DATABASE
-    return _BY_VENDOR.get(connections[alias].vendor, Engine)(alias)
+    return engine_of(alias, connections[alias])
 
 
-__all__ = ["Engine", "engine_for"]
+def engine_of(alias: str, connection: BaseDatabaseWrapper) -> Engine:
+    """Return the engine of the database behind *alias*, by the *connection* of this thread."""
+    return _BY_VENDOR.get(connection.vendor, Engine)(alias)
+
+
+__all__ = ["Engine", "engine_for", "engine_of"]

@@ -50,6 +50,12 @@ class Kept:
         self.names: set[bytes] = set()
         self.is_patient: bool | None = None
 
+    def prepare(self, connection: Any, statement: Prepared) -> None:
+        """Prepare *statement* in the session, unless it is."""
+        if statement.name not in self.names:
+            _asked(connection, connection.connection.pgconn.send_prepare, *statement)
+            self.names.add(statement.name)
+
 
 _kept: WeakKeyDictionary[psycopg.Connection[Any], Kept] = WeakKeyDictionary()
 
@@ -109,17 +115,17 @@ def is_sound(connection: Any) -> bool:
     )
 
 
-def is_worth_it(raw: psycopg.Connection[Any], statement: Prepared) -> bool:
-    """Say whether *statement* comes often enough on this connection to be prepared there.
+def kept_for(raw: psycopg.Connection[Any], statement: Prepared) -> Kept | None:
+    """Return what the session keeps if *statement* comes there often enough to be prepared.
 
     Never where psycopg prepares some, too: after a rollback it has the server forget all.
     """
     if raw.prepare_threshold is not None:
-        return False
+        return None
     if (kept := _kept.get(raw)) is None:
         kept = _kept[raw] = Kept()
     kept.uses[statement.name] += 1
-    return kept.uses[statement.name] > USES
+    return kept if kept.uses[statement.name] > USES else None
 
 
 def texts(values: Iterable[Any]) -> list[bytes | None]:
@@ -155,6 +161,7 @@ def nothing() -> None:
 
 def row(
     connection: Any,
+    kept: Kept,
     statement: Prepared,
     texts: Sequence[bytes | None],
     meanwhile: Callable[[], object] = nothing,
@@ -164,18 +171,24 @@ def row(
     Nothing in each place means that there was none.
 
     Args:
+        kept: What the session keeps.
         texts: The values of its columns.
         meanwhile: What is to be done while the server is at it.
     """
     send = connection.connection.pgconn.send_query_prepared
     message = (statement.name, texts, None, Format.BINARY)
     try:
-        keep(connection, statement)
+        if statement.name not in kept.names:
+            kept.prepare(connection, statement)
         result = _asked(connection, send, *message, meanwhile=meanwhile)
     except psycopg.Error:
         with connection.wrap_database_errors:  # only now: to enter it costs each enqueue
             raise
     return _values(result)
+
+
+def _values(result: PGresult) -> list[bytes]:
+    return [result.get_value(0, place) or b"" for place in range(result.nfields)]
 
 
 def _asked(
@@ -223,6 +236,7 @@ def flight(connection: Any) -> Iterator[PGconn]:
 
 def row_and_word(
     connection: Any,
+    kept: Kept,
     statement: Prepared,
     texts: Sequence[bytes | None],
     word: str,
@@ -237,7 +251,7 @@ def row_and_word(
     raw: psycopg.Connection[Any] = connection.connection
     answers: list[list[PGresult]] = []
     with connection.wrap_database_errors:
-        keep(connection, statement)
+        kept.prepare(connection, statement)
         try:
             with flight(connection) as pgconn:
                 pgconn.send_query_prepared(statement.name, texts, result_format=Format.BINARY)
@@ -252,6 +266,11 @@ def row_and_word(
         result = good(raw, answers[0])
     said = answers[1] if len(answers) > 1 else []
     return _values(result), bool(said) and all(each.status in GOOD for each in said)
+
+
+def keep(connection: Any, statement: Prepared) -> None:
+    """Prepare *statement* in the session, of which ``kept_for`` was asked before; unless it is."""
+    _kept[connection.connection].prepare(connection, statement)
 
 
 class Unhit(Exception):
@@ -350,19 +369,6 @@ def _answers_to_two(pgconn: PGconn, answers: list[list[PGresult]]) -> PQGen[None
                 answers.append(results)  # why the server has closed the connection
             raise
         answers.append(results)
-
-
-def keep(connection: Any, statement: Prepared) -> None:
-    """Prepare *statement* in the session, unless it is."""
-    raw: psycopg.Connection[Any] = connection.connection
-    if statement.name in (names := _kept[raw].names):
-        return
-    _asked(connection, raw.pgconn.send_prepare, *statement)
-    names.add(statement.name)
-
-
-def _values(result: Any) -> list[bytes]:
-    return [result.get_value(0, place) or b"" for place in range(result.nfields)]
 
 
 def say(connection: Any, statement: str) -> None:

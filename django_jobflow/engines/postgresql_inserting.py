@@ -44,28 +44,31 @@ class Insertion:
             given: The columns that *call* says.
         """
         raw = direct.way(connection)
-        if raw is None or not direct.is_worth_it(raw, self.statement):
+        kept = None if raw is None else direct.kept_for(raw, self.statement)
+        if kept is None:
             return None
         texts = [*self.common, *[text.encode() for text in given.values()]]
         queue = self.terms.queue
         now = time.monotonic()
         is_ready = call.execution_key is None
         news = engine.news_of(queue, now) if is_ready else ""
-        made: list[JobRecord] = []  # while the server is at it
+        record: JobRecord | None = None
 
-        def make() -> None:
-            made.append(engine._as_given(self.terms, call))
+        def make() -> None:  # while the server is at it
+            nonlocal record
+            record = engine._as_given(self.terms, call)
 
+        sent = (connection, kept, self.statement, texts)
         if news and direct.PIPELINES:
-            row, said = direct.row_and_word(connection, self.statement, texts, news, make)
+            row, said = direct.row_and_word(*sent, news, make)
             if said:
                 engine.note_news(queue, now)
         else:
-            row = direct.row(connection, self.statement, texts, make)
+            row = direct.row(*sent, make)
             if is_ready and not news:
                 engine.note_silence(now)
         pk, created_at = row
         moment = EPOCH + timedelta(microseconds=int.from_bytes(created_at, signed=True))
-        [record] = made
+        assert record is not None
         note_stored(record, int.from_bytes(pk), moment.astimezone(connection.timezone))
         return record

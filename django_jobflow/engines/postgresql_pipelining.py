@@ -135,7 +135,7 @@ class Pipelining(Withholding, ChainedTransactions):
             return None  # somebody has kept the cursor
         statement, values = gone_alone(ending, self.engine.plan, or_fail=True)
         prepared = direct.prepared(statement, tuple(values))
-        if not direct.is_worth_it(self._raw, prepared):
+        if direct.kept_for(self._raw, prepared) is None:
             return None
         texts = [each.text.encode() for each in self._unsent]
         whole = wholes.Whole(texts, prepared, direct.texts(values.values()))

@@ -156,10 +156,11 @@ class Served(Notifying):
         if direct.is_watched(connection) or raw.prepare_threshold is not None:
             return bool(self._served(statement, values, prepares=True))
         prepared = direct.prepared(statement, tuple(values))
-        if not direct.is_in_transaction(connection) or not direct.is_worth_it(raw, prepared):
+        kept = direct.kept_for(raw, prepared) if direct.is_in_transaction(connection) else None
+        if kept is None:
             return bool(self._served(statement, values, prepares=False))
         try:
-            return any(direct.row(connection, prepared, direct.texts(values.values())))
+            return any(direct.row(connection, kept, prepared, direct.texts(values.values())))
         except Exception as error:
             self.note_refusal(error)
             raise

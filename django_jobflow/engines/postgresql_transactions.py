@@ -97,7 +97,7 @@ class ChainedTransactions(Transactions):
             return super().settle(ending)
         statement, values = gone_alone(ending, self.engine.plan, or_fail=True)
         prepared = direct.prepared(statement, tuple(values))
-        if not direct.is_worth_it(connection.connection, prepared):
+        if direct.kept_for(connection.connection, prepared) is None:
             return super().settle(ending)
         begin = direct.begin_of(connection)
         opens = not direct.is_in_transaction(connection)  # the body has not said anything

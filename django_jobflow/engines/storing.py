@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateTimeField, Value
 from django.db.models.base import ModelState
 from django.db.models.expressions import Combinable
@@ -35,10 +36,15 @@ REPLACED = (
 class Storing(Ground):
     """The verbs of the room *enqueue*."""
 
-    def store_at_once(self, terms: Terms, call: Call) -> JobRecord | None:
+    def store_at_once(
+        self, connection: BaseDatabaseWrapper, terms: Terms, call: Call
+    ) -> JobRecord | None:
         """Do what ``store`` does, in the quickest way; None where that is not to be gone.
 
         Nothing was written then.
+
+        Args:
+            connection: That of this thread, which is not quick to look up.
         """
         return None
 

@@ -96,7 +96,7 @@ class PostgreSQLStoring(Notifying):
         rows = self._returned(store_statement(tuple(values)), values)
         return self._as_stored(terms, call, *rows[0]) if rows else None
 
-    def store_at_once(self, terms: Terms, call: Call) -> JobRecord | None:
+    def store_at_once(self, connection: Any, terms: Terms, call: Call) -> JobRecord | None:
         """Insert by a prepared statement, past the cursor; None where that is not the way.
 
         Idle workers are told in the same round trip, if they are not told of others just now.
@@ -105,7 +105,6 @@ class PostgreSQLStoring(Notifying):
         """
         if call.held_queue_key is not None or terms.is_later or terms.expires_at is not None:
             return None
-        connection: Any = self.connection
         if (
             connection.timezone is None
             or self.alias in _unkept

@@ -335,13 +335,14 @@ class PreparedInsertTests:
         assert [(2,), (3,)] == list(rows)
 
     def statement(self):
-        """Return the INSERT that the session has prepared, and values for it."""
+        """Return what the session keeps, the INSERT that it has prepared, and values for it."""
         [(name, text, types)] = self.run(
             "SELECT name, statement, parameter_types::text[] FROM pg_prepared_statements"
         )
         fitting = {"character varying": b"AVAILABLE", "jsonb": b"{}", "interval": b"1 s"}
         statement = direct.Prepared(name.encode(), text.encode())
-        return statement, [fitting.get(kind, b"1") for kind in types]
+        kept = direct.kept_for(connection.connection, statement)
+        return kept, statement, [fitting.get(kind, b"1") for kind in types]
 
     @pytest.fixture
     def at_commit(self):

@@ -29,6 +29,7 @@ SUITES: dict[str, Callable[[Stand], Iterator[Figure]]] = {
     "keys": draining.keys,
     "real": draining.real,
     "disk": draining.disk,
+    "turns": draining.turns,
     "enqueue": enqueueing.enqueue,
     "latency": waiting.latency,
     "due": waiting.due,

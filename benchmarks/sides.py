@@ -40,9 +40,13 @@ def _peer(name: str, target: str, server: str, packages: str) -> Entry:
     )
 
 
+ALL = "drain keys real disk turns enqueue latency due idle flat beside snapshot"
+
 ENTRIES = [
-    _ours("ours", "Ours", "drain keys real disk enqueue latency due idle flat beside snapshot"),
-    _ours("ours-async", "OnLoop", "real disk", packages=("django", "psycopg", "asyncpg")),
+    _ours("ours", "Ours", ALL),
+    _ours("ours-preparing", "Preparing", "turns"),
+    _ours("ours-driver", "Driver", "turns"),
+    _ours("ours-async", "OnLoop", "real disk turns", packages=("django", "psycopg", "asyncpg")),
     _ours("ours-defaults", "Defaults", "drain latency idle"),
     _ours("ours-single", "Single", "drain"),
     _ours("ours-polling", "Polling", "latency idle"),

@@ -41,7 +41,7 @@ COLUMNS = [
 
 
 def side_by_side(results: Results) -> str:
-    """Return one row for each side."""
+    """Return one row for each side, but for those of ours that none of these columns is about."""
     titles = ["", "jobs wait in", *(title for title, *_ in COLUMNS)]
     rows = [
         [
@@ -53,8 +53,15 @@ def side_by_side(results: Results) -> str:
             ),
         ]
         for side, said in results.sides.items()
+        if not side.startswith(OURS) or _is_shown(results, side, said)
     ]
     return table(titles, rows)
+
+
+def _is_shown(results: Results, side: str, said: Mapping[str, Any]) -> bool:
+    return any(
+        results.ended(suite, side, measure_of(said, measure)) for _, suite, measure in COLUMNS
+    )
 
 
 def of_transactions(results: Results) -> str:

@@ -16,7 +16,8 @@ class DjangoSide(PlainSide):
     """A side whose jobs live in the project of the benchmarks.
 
     Attributes:
-        django: What its settings add: ``apps``, ``TASKS``, ``JOBFLOW``, ``DATABASE_ROUTERS``.
+        django: What its settings add: ``apps``, ``TASKS``, ``JOBFLOW``, ``DATABASE_ROUTERS``, and
+            ``OPTIONS`` of the database.
     """
 
     django: ClassVar[dict[str, Any]] = {}

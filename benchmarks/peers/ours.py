@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 from benchmarks.peers.base import PROCESSES, Command, database, python
 from benchmarks.peers.django import DjangoSide
+from benchmarks.project.bodies import PREPARING
 from django_jobflow.worker import affinity
 
 THREADS = 4  # of each process
 KEYED = {"keyed", "hot", "hot-10ms"}  # jobs whose calls differ
 POLLING = {"WAKE_UP": "poll"}
+ON_DRIVER = 8  # threads of each process, each with a connection; the pools of the peers have 10
 ON_LOOP = 300  # async bodies of each process at a time, most of which wait for the pool
 
 
@@ -90,13 +92,37 @@ class Ours(DjangoSide):
         return said
 
 
+class Preparing(Ours):
+    """With bodies that commit by themselves, and Django told to prepare their statements."""
+
+    settings = Ours.settings | {"OPTIONS of the database": str(PREPARING)}
+    jobs = ("insert", "insert-raw")
+    django: ClassVar[dict[str, Any]] = Ours.django | {"OPTIONS": PREPARING}
+
+
+class Driver(Ours):
+    """With a bare driver in its threads, as the peers are measured that have threads."""
+
+    settings = {
+        "runjobs": shown(ON_DRIVER),
+        "body": "psycopg, a connection for each thread",
+    }
+    jobs = ("insert-raw",)
+
+    def workers(self, processes: int) -> list[Command]:
+        return runjobs(processes, *best(ON_DRIVER))
+
+    def _job(self, name: str) -> Any:
+        return super()._job("insert-driver" if name == "insert-raw" else name)
+
+
 class OnLoop(Ours):
     """With async bodies and a bare driver, as the peers on asyncio are measured."""
 
     packages = ("Django", "asyncpg")
     settings = {
         "runjobs": shown(ON_LOOP),
-        "body": "async, asyncpg, a pool of 2 to 10, on uvloop",
+        "body": "async, asyncpg, a pool of 2 to 10 without resets, on uvloop",
     }
     jobs = ("insert-raw",)
 

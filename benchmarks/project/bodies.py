@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from typing import Any
@@ -16,6 +17,8 @@ TABLE = (
 )
 INSERT = "INSERT INTO benchmark_line (text, written_at) VALUES ('a line', clock_timestamp())"
 
+# What has Django's connection prepare statements, for bodies whose statements come again.
+PREPARING = {"server_side_binding": True, "prepare_threshold": 3}
 POOL = 10  # connections at most, as the pools of psycopg and asyncpg have by themselves
 
 _local = threading.local()
@@ -43,6 +46,7 @@ def _set_up() -> Any:
             import django
 
             os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.project.settings")
+            os.environ.setdefault("BENCHMARK_DJANGO", json.dumps({"OPTIONS": PREPARING}))
             django.setup()
             from benchmarks.project.models import Line
 
@@ -97,12 +101,23 @@ async def insert_by_asyncpg() -> None:
     if _pool is None:
         _pool = asyncio.ensure_future(_asyncpg_pool())  # several jobs wait for it at once
     pool = await _pool
-    await pool.execute(INSERT)
+    await pool.fetch(INSERT)  # unlike execute(), it prepares what comes again
     counters.bump()
 
 
 async def _asyncpg_pool() -> Any:
+    return await asyncpg_pool(Database.from_environment().url())
+
+
+async def asyncpg_pool(url: str) -> Any:
+    """Return a pool of asyncpg for bodies that leave nothing behind in their session.
+
+    By itself it resets each connection that comes back, in a round trip of its own.
+    """
     import asyncpg
 
-    url = Database.from_environment().url()
-    return await asyncpg.create_pool(url, min_size=2, max_size=POOL)
+    return await asyncpg.create_pool(url, min_size=2, max_size=POOL, reset=_leave_alone)
+
+
+async def _leave_alone(connection: Any) -> None:
+    pass

@@ -139,6 +139,15 @@ class InsertRawGrouped(InsertRaw):
     transactional = "grouped"
 
 
+class InsertDriver(Job):
+    """Writes one row in a thread, through a bare driver."""
+
+    name = "insert-driver"
+
+    def perform(self):
+        bodies.insert_by_thread()
+
+
 class InsertAsync(Job):
     """Writes one row on a loop, through a bare driver."""
 

@@ -15,6 +15,7 @@ DATABASES = {"default": Database.from_environment().django()}
 # What the side that is measured adds, as JSON.
 _side = json.loads(os.environ.get("BENCHMARK_DJANGO", "{}"))
 
+DATABASES["default"]["OPTIONS"] |= _side.get("OPTIONS", {})
 INSTALLED_APPS = ["benchmarks.project", *_side.get("apps", [])]
 TASKS = _side.get("TASKS", {})
 JOBFLOW = _side.get("JOBFLOW", {})

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.figures import SETTLED, Figure
+from benchmarks.sides import BY_NAME
 from benchmarks.stand import Stand, Stuck, wait_for
 from benchmarks.tables import BARE, BY_ORM, measure_of
 
@@ -16,6 +17,8 @@ ENOUGH = 1.5  # a run so many times too short for its speed is only another warm
 SETTLING = 30.0  # seconds to write the last ends in
 LIMIT = 40
 BEHIND = 10_000  # jobs that wait for a place on the queue with a limit
+RIVAL = "pgqueuer"  # the quickest of those in SQL
+PAIRS = 3  # in each of the runs, of ours and of the rival's
 FLUSH = 1_000  # microseconds that a flush takes longer on a disk in a network
 REPORTING = 11.0  # seconds after which a session that rests has reported its transactions
 
@@ -56,6 +59,39 @@ def disk(stand: Stand) -> Iterator[Figure]:
         for job in stand.said["jobs"]:
             if job.startswith(bare) and job != by_orm:
                 yield from drains(stand, "disk", job)
+
+
+def turns(stand: Stand) -> Iterator[Figure]:
+    """Measure each job in turn with the like of it of the quickest peer, run after run.
+
+    What a machine does to one of two sides that stand minutes apart is more than they differ by.
+    """
+    with Stand(BY_NAME[RIVAL], stand.servers, stand.options) as rival:
+        for job in stand.said["jobs"]:
+            rates = in_turn((stand, job), (rival, like(job, stand, rival)))
+            parts = [100 * ours / theirs for ours, theirs in rates]
+            yield stand.figure("turns", f"{job}, of {RIVAL} in turn", "%", parts)
+
+
+def like(job: str, stand: Stand, other: Stand) -> str:
+    """Return the job of another side that does what *job* does, in whatever transaction."""
+    if job == "noop":
+        return job
+    bare = measure_of(stand.said, BARE)
+    return measure_of(other.said, BARE if job.startswith(bare) else BY_ORM)
+
+
+def in_turn(*sides: tuple[Stand, str]) -> list[list[float]]:
+    """Return the rates of runs in which each of *sides* works off its job; who begins changes."""
+    counts = [warm_up(*side) for side in sides]
+    options = sides[0][0].options
+    found = []
+    for number in range(PAIRS * options.runs):
+        rates = [0.0] * len(sides)
+        for place in sorted(range(len(sides)), reverse=number % 2 == 1):
+            rates[place] = run(*sides[place], counts[place]).settled
+        found.append(rates)
+    return found
 
 
 @contextmanager

@@ -17,6 +17,18 @@ def test_every_side_has_a_row():
     assert list(SAMPLE.sides) == [row.split(" | ")[0].strip("|* ") for row in rows]
 
 
+def test_side_of_ours_without_a_figure_in_the_columns_has_no_row():
+    figure = Figure(suite="turns", side="ours-driver", measure="x", unit="%", runs=[124.0])
+    results = Results(
+        sides={"ours-driver": SAMPLE.sides["ours"], "huey-redis": SAMPLE.sides["huey-redis"]},
+        figures=[figure],
+    )
+
+    rows = tables.side_by_side(results).splitlines()[2:]
+
+    assert ["huey-redis"] == [row.split(" | ")[0].strip("|* ") for row in rows]
+
+
 def test_row_shows_medians_and_dashes():
     rows = tables.side_by_side(SAMPLE).splitlines()
 

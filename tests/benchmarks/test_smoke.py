@@ -47,6 +47,8 @@ MEASURES = {
         ],
         "disk": [f"insert-raw{ends}" for ends in ("", "-grouped", "-transactional")],
     },
+    "ours-preparing": {"turns": ["insert, of ours in turn", "insert-raw, of ours in turn"]},
+    "ours-driver": {"turns": ["insert-raw, of ours in turn"]},
     "ours-sqlite": {
         "drain": DRAIN,
         "latency": LATENCY,
@@ -91,6 +93,17 @@ def test_suite_on_postgresql_gives_every_figure(measure, suite):
 
     assert [] == [figure for figure in results.figures if figure.missing or not figure.runs]
     assert set(MEASURES["ours"][suite]) <= {each.measure for each in results.figures}
+
+
+@pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")
+@pytest.mark.parametrize("side", ["ours-preparing", "ours-driver"])
+def test_side_for_bodies_in_autocommit_gives_every_figure(measure, monkeypatch, side):
+    monkeypatch.setattr(draining, "RIVAL", "ours")  # the peers are not installed here
+
+    results = measure(side, "turns")
+
+    assert [] == [figure for figure in results.figures if figure.missing or not figure.runs]
+    assert MEASURES[side]["turns"] == [each.measure for each in results.figures]
 
 
 @pytest.mark.skipif(databases.kind() != "postgresql", reason="It is about PostgreSQL.")

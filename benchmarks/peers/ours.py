@@ -31,8 +31,15 @@ def shown(threads: int) -> str:
 
 
 class Ours(DjangoSide):
-    """With the settings that serve it best."""
+    """With the settings that serve it best.
 
+    Attributes:
+        threads: Of each process; also the async bodies at a time.
+        bare: The job with the bare INSERT.
+    """
+
+    threads = THREADS
+    bare = "insert-raw"
     packages = ("Django",)
     settings = {"runjobs": shown(THREADS)}
     remaining = "SELECT count(*) FROM jobflow_job WHERE state <> 'FAILED'"
@@ -51,7 +58,7 @@ class Ours(DjangoSide):
     django: ClassVar[dict[str, Any]] = {"apps": ["django_jobflow"]}
 
     def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, *best(THREADS))
+        return runjobs(processes, *best(self.threads))
 
     def enqueue(self, job: str, *args: Any) -> None:
         self._job(job).enqueue(*args)
@@ -81,7 +88,7 @@ class Ours(DjangoSide):
     def _job(self, name: str) -> Any:
         from django_jobflow.declare import registry
 
-        return registry.get(name)
+        return registry.get(self.bare if name == "insert-raw" else name)
 
     def describe(self) -> dict[str, Any]:
         from django_jobflow import __version__
@@ -103,34 +110,26 @@ class Preparing(Ours):
 class Driver(Ours):
     """With a bare driver in its threads, as the peers are measured that have threads."""
 
+    threads = ON_DRIVER
+    bare = "insert-driver"
     settings = {
-        "runjobs": shown(ON_DRIVER),
+        "runjobs": shown(threads),
         "body": "psycopg, a connection for each thread",
     }
     jobs = ("insert-raw",)
-
-    def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, *best(ON_DRIVER))
-
-    def _job(self, name: str) -> Any:
-        return super()._job("insert-driver" if name == "insert-raw" else name)
 
 
 class OnLoop(Ours):
     """With async bodies and a bare driver, as the peers on asyncio are measured."""
 
     packages = ("Django", "asyncpg")
+    threads = ON_LOOP
+    bare = "insert-async"
     settings = {
-        "runjobs": shown(ON_LOOP),
+        "runjobs": shown(threads),
         "body": "async, asyncpg, a pool of 2 to 10 without resets, on uvloop",
     }
     jobs = ("insert-raw",)
-
-    def workers(self, processes: int) -> list[Command]:
-        return runjobs(processes, *best(ON_LOOP))
-
-    def _job(self, name: str) -> Any:
-        return super()._job("insert-async" if name == "insert-raw" else name)
 
 
 class Defaults(Ours):

@@ -15,7 +15,8 @@ DATABASES = {"default": Database.from_environment().django()}
 # What the side that is measured adds, as JSON.
 _side = json.loads(os.environ.get("BENCHMARK_DJANGO", "{}"))
 
-DATABASES["default"]["OPTIONS"] |= _side.get("OPTIONS", {})
+_database = DATABASES["default"]
+_database["OPTIONS"] = _database["OPTIONS"] | _side.get("OPTIONS", {})
 INSTALLED_APPS = ["benchmarks.project", *_side.get("apps", [])]
 TASKS = _side.get("TASKS", {})
 JOBFLOW = _side.get("JOBFLOW", {})

@@ -32,11 +32,12 @@ from tests.worker.groups import ACTIONS, AT_THE_END, Runs, kept, orders, started
 
 @pytest.fixture
 def forget_time(monkeypatch):
-    """Hand jobs ahead and let groups grow also where a loaded machine makes them slow."""
+    """Hand jobs ahead, in chains and groups, also where a loaded machine makes them slow."""
     monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
     monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
     monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
     monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
+    monkeypatch.setattr("django_jobflow.engines.postgresql_transactions.SLOW", 60)
 
 
 class AloneTests:

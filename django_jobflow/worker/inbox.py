@@ -14,7 +14,9 @@ class Inbox:
 
     ``put`` writes to a pipe only while the coordinator sleeps: it appends first and looks
     second, the coordinator announces its sleep first and looks second, so that one of the
-    two always sees the other. Beside the pipe, one socket can end the sleep.
+    two always sees the other. Once for each sleep: who writes takes the announcement back, since
+    it may take long until the coordinator is given the interpreter to do so. Beside the pipe,
+    one socket can end the sleep.
 
     Attributes:
         socket_called: Whether the last sleep ended since the socket can be read.
@@ -38,6 +40,7 @@ class Inbox:
         """Leave *message*, and wake the coordinator if it sleeps."""
         self._messages.append(message)
         if self._sleeping:
+            self._sleeping = False  # first: behind the wake it may be the next sleep's
             self.wake()
 
     def watch(self, socket: int | None) -> None:

@@ -232,6 +232,24 @@ class InboxTests:
         assert inbox
         inbox.close()
 
+    def test_several_messages_wake_once(self, monkeypatch):
+        inbox, wakes = Inbox(), []
+        wake, select = inbox.wake, inbox._selector.select
+
+        def put_meanwhile(seconds):
+            for number in range(3):
+                inbox.put(number)
+            return select(seconds)
+
+        monkeypatch.setattr(inbox, "wake", lambda: wakes.append(wake()))
+        monkeypatch.setattr(inbox._selector, "select", put_meanwhile)
+
+        inbox.sleep(PATIENCE)
+
+        assert [0, 1, 2] == inbox.take_all()
+        assert 1 == len(wakes)
+        inbox.close()
+
     def test_thousands_of_wakes_do_not_block(self):
         inbox = Inbox()
         for _ in range(200_000):

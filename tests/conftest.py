@@ -33,6 +33,7 @@ DATABASE_MATTERS_NOT = {
     "integrations",
     "test_catalogues.py",
     "test_packaging.py",
+    "typing",
 }
 # Here only tests that ask for a database get one: pytest-django keeps all others from it.
 PURE = {

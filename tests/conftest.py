@@ -33,7 +33,6 @@ DATABASE_MATTERS_NOT = {
     "integrations",
     "test_catalogues.py",
     "test_packaging.py",
-    "typing",
 }
 # Here only tests that ask for a database get one: pytest-django keeps all others from it.
 PURE = {
@@ -56,6 +55,7 @@ PURE = {
     "test_states.py",
     "test_tracebacks.py",
     "testing/test_session.py",
+    "typing",
     "worker/test_logbook.py",
     "worker/test_parts.py",
     "worker/test_vitals.py",

@@ -178,8 +178,7 @@ def row(
     send = connection.connection.pgconn.send_query_prepared
     message = (statement.name, texts, None, Format.BINARY)
     try:
-        if statement.name not in kept.names:
-            kept.prepare(connection, statement)
+        kept.prepare(connection, statement)
         result = _asked(connection, send, *message, meanwhile=meanwhile)
     except psycopg.Error:
         with connection.wrap_database_errors:  # only now: to enter it costs each enqueue

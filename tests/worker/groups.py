@@ -106,3 +106,11 @@ def orders():
 
 def kept():
     return sorted(args[0] for args in SucceededJob.objects.values_list("args", flat=True))
+
+
+def forget_time(monkeypatch):
+    """Hand jobs ahead, and send several at a time, also where a loaded machine is slow."""
+    monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
+    monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
+    monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
+    monkeypatch.setattr("django_jobflow.engines.postgresql_transactions.SLOW", 60)

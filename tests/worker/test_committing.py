@@ -27,17 +27,15 @@ from django_jobflow.worker.grouping import GroupLine
 from tests.app import jobs
 from tests.app.models import Order
 from tests.threads import elsewhere
+from tests.worker import groups
 from tests.worker.groups import ACTIONS, AT_THE_END, Runs, kept, orders, started
 
 
 @pytest.fixture
 def forget_time(monkeypatch):
     """Hand jobs ahead, in chains and groups, also where a loaded machine makes them slow."""
-    monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
-    monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
-    monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
+    groups.forget_time(monkeypatch)
     monkeypatch.setattr("django_jobflow.worker.committing.GROUP_TIME", 60)
-    monkeypatch.setattr("django_jobflow.engines.postgresql_transactions.SLOW", 60)
 
 
 class AloneTests:

@@ -17,6 +17,7 @@ from django_jobflow.worker.options import WorkerOptions
 from django_jobflow.worker.vitals import Vitals
 from tests.app.models import Order
 from tests.threads import elsewhere, sharing
+from tests.worker import groups
 from tests.worker.groups import ACTIONS, kept, started
 from tests.worker.interrupting import Interrupt
 
@@ -90,9 +91,7 @@ class EverywhereTests:
 class PipelineTests:
     @pytest.fixture(autouse=True)
     def table(self, transactional_db, monkeypatch):
-        monkeypatch.setattr("django_jobflow.worker.pace.SHORT", 60)
-        monkeypatch.setattr("django_jobflow.worker.pace.AHEAD", 10**9)
-        monkeypatch.setattr("django_jobflow.worker.running.WAIT_LIMIT", 60)
+        groups.forget_time(monkeypatch)
         monkeypatch.setattr("django_jobflow.engines.postgresql_pipelining.LONGEST", 60)
         with connection.cursor() as cursor:
             cursor.execute(
